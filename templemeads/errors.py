@@ -1,0 +1,82 @@
+"""The errors of templemeads.
+
+TemplemeadsError
+├── ParseError (also a ValueError)      a text that the grammar refuses: fix the text
+├── StateError                          a step that a job in this state cannot take: fix the call
+├── JobError                            the job ended without a value: read the message, perhaps try again
+│   └── UnknownInstruction              the agent has no handler for this instruction
+├── RefusedError                        an agent will not take this job: its message says which limit or rule
+├── PeerNotFoundError                   nobody of that name, or of that type, is there
+└── StoreError                          the store cannot keep what it is given: the agent must stop
+"""
+
+from __future__ import annotations
+
+
+class TemplemeadsError(Exception):
+    """Root of every error raised by templemeads."""
+
+
+class ParseError(TemplemeadsError, ValueError):
+    """A text that the grammar refuses.
+
+    Attributes:
+        text: The offending text, whole.
+        position: Index of the character where reading stopped, or None where no single place is to blame.
+        expected: What would have been accepted there, in words.
+        suggestion: A word that was perhaps meant, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        text: str = "",
+        position: int | None = None,
+        expected: str = "",
+        suggestion: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.text = text
+        self.position = position
+        self.expected = expected
+        self.suggestion = suggestion
+
+
+class StateError(TemplemeadsError):
+    """A step that a job in this state cannot take."""
+
+
+class JobError(TemplemeadsError):
+    """A job ended without a value, or a handler wants it to.
+
+    Attributes:
+        kind: One of the kinds of the protocol: ``expired``, ``unroutable``, ``unsupported``, ``invalid``, ``run``,
+            ``unknown``, or a word of the domain such as ``award_pending``.
+        origin: Name of the agent that made the error, where it is known.
+    """
+
+    def __init__(self, message: str, *, kind: str = "run", origin: str | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.origin = origin
+
+
+class UnknownInstruction(JobError):  # noqa: N818 - the public name is fixed
+    """The agent that the job was sent to does not know the instruction."""
+
+    def __init__(self, instruction: object) -> None:
+        super().__init__(f"Unknown instruction: {instruction}", kind="unsupported")
+        self.instruction = instruction
+
+
+class RefusedError(TemplemeadsError):
+    """A job is not taken: a limit is reached, or a rule forbids it."""
+
+
+class PeerNotFoundError(TemplemeadsError):
+    """No such peer is known here."""
+
+
+class StoreError(TemplemeadsError):
+    """The store cannot keep what it is given, or cannot be opened."""
