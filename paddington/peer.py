@@ -1,0 +1,43 @@
+"""Who a connection is with: a name within a zone."""
+
+from typing import Self
+
+import attrs
+
+from paddington.errors import ConfigError
+from paddington.text import quoted
+
+DEFAULT_ZONE = "default"
+"""The zone of everyone who was not given one."""
+
+
+@attrs.frozen(order=True)
+class Peer:
+    """A named service within a zone; written ``name@zone``.
+
+    Attributes:
+        name: the service's name. Its rules are held where it enters (configuration, invite).
+        zone: the zone of the connection.
+    """
+
+    name: str
+    zone: str = DEFAULT_ZONE
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``name@zone``; a bare name is in the default zone.
+
+        Raises:
+            ConfigError: either part is empty, or there is more than one ``@``.
+        """
+        name, at, zone = text.partition("@")
+        if not at:
+            zone = DEFAULT_ZONE
+        if not name or not zone or "@" in zone:
+            raise ConfigError(
+                f"{quoted(text)} is not a peer: write name@zone, such as portal@{DEFAULT_ZONE}."
+            )
+        return cls(name, zone)
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.zone}"
