@@ -1,0 +1,1 @@
+"""Secure peer-to-peer connections between named services; knows nothing of jobs."""

@@ -1,0 +1,93 @@
+"""Addresses of services, normalised as the protocol page *configuration*, section 1.8, tells."""
+
+from ipaddress import IPv6Address
+from typing import Self
+from urllib.parse import urlsplit
+
+import attrs
+
+from paddington.errors import ConfigError
+from paddington.text import quoted
+
+SCHEMES = {"ws": "ws", "http": "ws", "wss": "wss", "https": "wss"}
+DEFAULT_PORTS = {"ws": 80, "wss": 443}
+LONGEST = 2048
+
+
+@attrs.frozen
+class Url:
+    """Where a service listens. ``str()`` gives the normalised form, which invites carry.
+
+    A default port is left out, and a path beside it: existing services do so, and whoever reads an invite
+    must come to the same address. User information, query and fragment are dropped.
+
+    Attributes:
+        scheme: ``ws``, or ``wss`` for TLS.
+        host: Host name or address, an IPv6 address without its brackets.
+        port: TCP port.
+        path: Path of the upgrade request, at least ``/``.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    path: str = "/"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read an address with one of the schemes ``ws``, ``wss``, ``http`` (means ws), ``https`` (means
+        wss).
+
+        Raises:
+            ConfigError: The text is no such address.
+        """
+        if len(text) > LONGEST or not text.isascii() or not text.isprintable() or " " in text:
+            raise ConfigError(
+                f"The url {quoted(text)} is too long or has characters that belong in no url. "
+                'Write it like "wss://host.example:8042"'
+            )
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError:
+            raise ConfigError(
+                f'The url {quoted(text)} does not parse. Write it like "ws://localhost:8042"'
+            ) from None
+        scheme = SCHEMES.get(parts.scheme)
+        if scheme is None or not text[len(parts.scheme) :].startswith("://"):
+            raise ConfigError(
+                f"The url {quoted(text)} does not begin with ws://, wss://, http:// or https://. "
+                'Write it like "ws://localhost:8042"'
+            )
+        host = parts.hostname or "localhost"
+        if ":" in host:
+            _check_ipv6(host, text)
+        if port == 0:
+            raise ConfigError(f"The url {quoted(text)} has port 0, where nobody can call")
+        if port is None or port == DEFAULT_PORTS[scheme]:
+            return cls(scheme, host, DEFAULT_PORTS[scheme])
+        return cls(scheme, host, port, parts.path or "/")
+
+    @property
+    def secure(self) -> bool:
+        """Whether TLS lies below the WebSocket."""
+        return self.scheme == "wss"
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the ``Host`` header has them (RFC 9110, section 7.2)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        path = "" if self.port == DEFAULT_PORTS[self.scheme] else self.path
+        return f"{self.scheme}://{self.authority}{path}"
+
+
+def _check_ipv6(host: str, text: str) -> None:
+    try:
+        address = IPv6Address(host)
+    except ValueError:
+        raise ConfigError(f"The url {quoted(text)} has no valid IPv6 address between its brackets") from None
+    if address.scope_id is not None:
+        raise ConfigError(f"The url {quoted(text)} has a scope in its address, which means nothing elsewhere")
