@@ -84,8 +84,9 @@ class HandshakeError(ProtocolError):
     """The handshake is refused; close the connection without a word about the reason.
 
     Attributes:
-        reason: ``salts``, ``too-long``, ``not-opened``, ``malformed``, ``reflected``, ``repeated``, ``zero-key``, ``name``,
-            ``zone``, ``version``, ``downgrade``, ``out-of-turn`` or ``exhausted``.
+        reason: ``salts``, ``too-long``, ``not-opened``, ``malformed``, ``reflected``, ``repeated``,
+            ``zero-key``, ``name``, ``zone``, ``version``, ``downgrade``, ``out-of-turn``, ``kind`` or
+            ``exhausted``.
     """
 
 
@@ -93,5 +94,6 @@ class FrameError(ProtocolError):
     """A frame is refused and dropped; the connection stays.
 
     Attributes:
-        reason: ``too-long``, ``not-opened``, ``malformed``, ``reflected``, ``repeated``, ``bare``, ``kind`` or ``exhausted``.
+        reason: ``too-long``, ``not-opened``, ``malformed``, ``reflected``, ``repeated``, ``bare``, ``kind``
+            or ``exhausted``.
     """

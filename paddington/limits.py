@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Self
+from typing import Any, Self
 
 import attrs
 
@@ -36,8 +36,9 @@ def _is_whole(_: object, field: "attrs.Attribute[int]", value: object) -> None:
         raise ConfigError(f"Limit {field.name} must be a whole number, not {quoted(repr(value))}.")
 
 
-def _at_least(least: float) -> Callable[[object, "attrs.Attribute[float]", float], None]:
-    def check(_: object, field: "attrs.Attribute[float]", value: float) -> None:
+def _at_least(least: float) -> Callable[[object, "attrs.Attribute[Any]", float], None]:
+    # Any: attrs.Attribute is invariant, and fields of int and of float share this check.
+    def check(_: object, field: "attrs.Attribute[Any]", value: float) -> None:
         if not math.isfinite(value) or value < least:
             raise ConfigError(f"Limit {field.name} must be at least {least:g} and finite, not {value!r}.")
 
@@ -53,8 +54,8 @@ class Limits:
     Attributes:
         handshake_seconds: the whole handshake, from accept or dial to the peer details, on both sides
             (*newer-protocol*, section 6).
-        handshake_frame_bytes: characters of one frame during the handshake, of which an honest one takes about
-            1200 (ours).
+        handshake_frame_bytes: characters of one frame during the handshake; an honest one takes about 1200
+            (ours).
         frame_bytes: characters of a frame that we send to anyone, and that we take from a peer with numbered
             payloads (*newer-protocol*, section 6).
         legacy_frame_bytes: characters of a frame that we take from a peer without numbered payloads

@@ -1,0 +1,117 @@
+"""A connection after its handshake: payload text in, frame out, and back.
+
+The state of one connection and nothing else: no task, no clock, no socket. ``Session`` numbers, checks and
+measures; a ``Codec`` turns one numbered payload into one frame. There is one codec now, the envelope that
+every existing service speaks; a denser one that two services agree upon in the handshake is a second class
+beside it.
+"""
+
+from typing import Protocol, TypeAlias
+
+import attrs
+
+Frame: TypeAlias = str | bytes
+"""One WebSocket message: text for the envelope, bytes for a binary framing."""
+
+
+@attrs.frozen
+class Opened:
+    """What a codec finds in a frame.
+
+    Attributes:
+        number: The peer's number of this payload; None if it came without one.
+        text: The payload.
+        fingerprint: 16 bytes that differ from those of every other frame of the connection.
+    """
+
+    number: int | None
+    text: str = attrs.field(repr=False)
+    fingerprint: bytes = attrs.field(repr=False)
+
+
+class Codec(Protocol):
+    """One way to write numbered payloads as frames; made for one connection, stateless but for its keys."""
+
+    def seal(self, number: int | None, text: str, *, limit: int) -> Frame:
+        """Make a frame of at most ``limit`` characters or bytes.
+
+        Raises:
+            PayloadError: The text cannot travel at all.
+            PayloadTooLargeError: The frame would be longer.
+        """
+        ...
+
+    def open(self, frame: Frame) -> Opened:
+        """Read a frame of the peer.
+
+        Raises:
+            FrameError: It does not open, is our own, or holds no payload.
+        """
+        ...
+
+    def payload_size(self, text: str) -> int:
+        """Bytes that this payload takes, to be compared with ``largest_payload``."""
+        ...
+
+    def largest_payload(self, limit: int, *, numbered: bool) -> int:
+        """Bytes that a payload may take in a frame of at most ``limit``, whatever its number."""
+        ...
+
+
+class Session:
+    """Seals and opens the payloads of one connection. Made by a handshake; never shared between connections.
+
+    Attributes:
+        peer_numbers: Whether the peer announced numbered payloads: then ours are numbered and bare ones
+            refused.
+        receive_limit: Characters or bytes of a frame that are taken from this peer.
+        send_limit: Characters or bytes of a frame that we send to it.
+    """
+
+    peer_numbers: bool
+    receive_limit: int
+    send_limit: int
+
+    def seal(self, text: str) -> Frame:
+        """Make the frame for a payload. Each call uses up a number, so send what it returns, in this order.
+
+        Raises:
+            PayloadError: The text has no UTF-8 form; no number was used.
+            PayloadTooLargeError: It does not fit into one frame; no number was used.
+        """
+        raise NotImplementedError
+
+    def open(self, frame: Frame) -> str:
+        """Read the payload of a frame.
+
+        Raises:
+            FrameError: The frame is dropped (see ``reason``); the connection stays, and the frame still
+                counts as a sign of life. Look at ``must_renew`` after ``exhausted``.
+        """
+        raise NotImplementedError
+
+    @property
+    def must_renew(self) -> bool:
+        """Whether as many frames came as can be remembered: close the connection and open it afresh."""
+        raise NotImplementedError
+
+    @property
+    def largest_payload(self) -> int:
+        """Bytes that ``payload_size`` may give for one payload."""
+        raise NotImplementedError
+
+    def payload_size(self, text: str) -> int:
+        """Bytes that this payload takes up, its JSON quotes and escapes counted.
+
+        Raises:
+            PayloadError: The text has no UTF-8 form.
+        """
+        raise NotImplementedError
+
+    def fits(self, text: str) -> bool:
+        """Whether ``seal`` will take this payload, now and later in this connection.
+
+        Raises:
+            PayloadError: The text has no UTF-8 form.
+        """
+        raise NotImplementedError
