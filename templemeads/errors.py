@@ -12,6 +12,8 @@ TemplemeadsError
 
 from __future__ import annotations
 
+from .quoting import quoted
+
 
 class TemplemeadsError(Exception):
     """Root of every error raised by templemeads."""
@@ -20,11 +22,16 @@ class TemplemeadsError(Exception):
 class ParseError(TemplemeadsError, ValueError):
     """A text that the grammar refuses.
 
+    ``str()`` of it is the message with the place and the suggestion, on one line and of bounded length.
+
     Attributes:
+        message: What is wrong, without the place.
         text: The offending text, whole.
-        position: Index of the character where reading stopped, or None where no single place is to blame.
+        position: Index of the character where reading stopped (``len(text)`` for its end), or None where no
+            single place is to blame.
         expected: What would have been accepted there, in words.
         suggestion: A word that was perhaps meant, or None.
+
     """
 
     def __init__(
@@ -37,10 +44,41 @@ class ParseError(TemplemeadsError, ValueError):
         suggestion: str | None = None,
     ) -> None:
         super().__init__(message)
+        self.message = message
         self.text = text
         self.position = position
         self.expected = expected
         self.suggestion = suggestion
+
+    def inside(self, text: str, offset: int) -> ParseError:
+        """Give the same error as seen from a longer text.
+
+        Args:
+            text: The text that was being read when a part of it was refused.
+            offset: Index in ``text`` at which that part begins.
+
+        """
+        return ParseError(
+            self.message,
+            text=text,
+            position=offset + (self.position or 0),
+            expected=self.expected,
+            suggestion=self.suggestion,
+        )
+
+    def __str__(self) -> str:
+        """The message, the place, the suggestion."""
+        line = self.message
+        if self.position is not None:
+            place = "at the end" if self.position >= len(self.text) else f"at character {self.position + 1}"
+            line += (
+                f", {place} of {quoted(self.text, around=self.position)}"
+                if self.text
+                else " (the text is empty)"
+            )
+        if self.suggestion is not None:
+            line += f"; did you mean {quoted(self.suggestion)}?"
+        return line
 
 
 class StateError(TemplemeadsError):
@@ -51,9 +89,10 @@ class JobError(TemplemeadsError):
     """A job ended without a value, or a handler wants it to.
 
     Attributes:
-        kind: One of the kinds of the protocol: ``expired``, ``unroutable``, ``unsupported``, ``invalid``, ``run``,
-            ``unknown``, or a word of the domain such as ``award_pending``.
+        kind: One of the kinds of the protocol: ``expired``, ``unroutable``, ``unsupported``, ``invalid``,
+            ``run``, ``unknown``, or a word of the domain such as ``award_pending``.
         origin: Name of the agent that made the error, where it is known.
+
     """
 
     def __init__(self, message: str, *, kind: str = "run", origin: str | None = None) -> None:

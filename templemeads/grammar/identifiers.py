@@ -1,0 +1,207 @@
+"""Who and what a job is about: portals, projects and users, by their global names.
+
+One pattern per type holds the rule for all components (protocol page *grammar*, section 2). Whichever way a
+value is made (from parts, from text, from JSON), it matched that pattern; only when it does not is the text
+taken apart to find the place to blame. Equality and order go by the parts, case included.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Self
+
+import attrs
+
+from templemeads.errors import ParseError
+from templemeads.quoting import quoted
+
+from .text import TextValue, require_text
+from .whitespace import indent, trim
+
+LONGEST_COMPONENT: Final = 64
+"""Characters in a user name, a project name or a portal name at most."""
+
+_COMPONENT = f"([A-Za-z0-9_][A-Za-z0-9_-]{{0,{LONGEST_COMPONENT - 1}}})"
+_PORTAL = re.compile(_COMPONENT).fullmatch
+_PROJECT = re.compile(rf"{_COMPONENT}\.{_COMPONENT}").fullmatch
+_USER = re.compile(rf"{_COMPONENT}\.{_COMPONENT}\.{_COMPONENT}").fullmatch
+_STRANGE = re.compile("[^A-Za-z0-9_-]")
+
+_EXPECTED = f"1 to {LONGEST_COMPONENT} of A-Z a-z 0-9 _ -, not beginning with -"
+
+
+def _fault(component: str, what: str) -> ParseError | None:
+    """Say what is wrong with one trimmed component, if anything is."""
+
+    def error(message: str, position: int) -> ParseError:
+        return ParseError(message, text=component, position=position, expected=_EXPECTED)
+
+    if not component:
+        return error(f"The {what} is empty", 0)
+    if strange := _STRANGE.search(component):
+        found = quoted(strange.group())
+        return error(f"The {what} cannot hold {found}: only A-Z a-z 0-9 _ - may stand here", strange.start())
+    if component.startswith("-"):
+        return error(f'The {what} cannot begin with "-"', 0)
+    if len(component) > LONGEST_COMPONENT:
+        length = len(component)
+        return error(
+            f"The {what} is {length} characters long; {LONGEST_COMPONENT} are allowed", LONGEST_COMPONENT
+        )
+    return None
+
+
+def _refusal(kind: str, text: str, names: tuple[str, ...]) -> ParseError:
+    """Find the place to blame in a text that is not ``names`` joined by dots."""
+    pieces = text.split(".", len(names))
+    offset = 0
+    for name, piece in zip(names, pieces, strict=False):
+        if error := _fault(trim(piece), name):
+            return error.inside(text, offset + (indent(piece) if trim(piece) else 0))
+        offset += len(piece) + 1
+    form = ".".join(names)
+    if len(pieces) > len(names):
+        return ParseError(
+            f"{kind} has {len(names)} parts ({form}), and here begins another",
+            text=text,
+            position=offset,
+            expected=form,
+        )
+    missing = names[len(pieces)]
+    return ParseError(
+        f"{kind} is {form}: the {missing} is missing", text=text, position=len(text), expected=form
+    )
+
+
+def _refuse_parts(kind: str, **parts: object) -> ParseError:
+    """Find the part to blame among constructor arguments that do not match."""
+    for name, part in parts.items():
+        what = f"{name} of a {kind}"
+        if error := _fault(require_text(part, what), what):
+            return error
+    raise AssertionError(f"{parts!r} should have matched")  # pragma: no cover
+
+
+@attrs.frozen(repr=False, order=True)
+class PortalIdentifier(TextValue):
+    """A portal, where projects and users come from: ``portal``.
+
+    Attributes:
+        portal: Its name: up to 64 of ``A-Z a-z 0-9 _ -``, not beginning with ``-``.
+
+    """
+
+    portal: str
+
+    def __attrs_post_init__(self) -> None:
+        """Check the part, also of a value that was not parsed."""
+        if not _PORTAL(require_text(self.portal, "portal")):
+            raise _refuse_parts("PortalIdentifier", portal=self.portal)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``portal``; white space around it is trimmed.
+
+        Raises:
+            ParseError: The text is not a portal's name.
+
+        """
+        match = _PORTAL(trim(text))
+        if match is None:
+            raise _refusal("A portal identifier", text, ("portal",))
+        return cls(match.group())
+
+    def __str__(self) -> str:
+        """The canonical text."""
+        return self.portal
+
+
+@attrs.frozen(repr=False, order=True)
+class ProjectIdentifier(TextValue):
+    """A project of a portal: ``project.portal``.
+
+    Attributes:
+        project: Name of the project.
+        portal: Name of the portal that it belongs to.
+
+    """
+
+    project: str
+    portal: str
+
+    def __attrs_post_init__(self) -> None:
+        """Check the parts, also of a value that was not parsed."""
+        if not _PROJECT(f"{self.project}.{self.portal}"):
+            raise _refuse_parts("ProjectIdentifier", project=self.project, portal=self.portal)
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``project.portal``; white space around each part is trimmed.
+
+        Raises:
+            ParseError: The text is not a project identifier.
+
+        """
+        match = _PROJECT(text) or _PROJECT(".".join(map(trim, text.split(".", 2))))
+        if match is None:
+            raise _refusal("A project identifier", text, ("project", "portal"))
+        return cls(*match.groups())
+
+    @property
+    def portal_identifier(self) -> PortalIdentifier:
+        """The portal that the project belongs to."""
+        return PortalIdentifier(self.portal)
+
+    def __str__(self) -> str:
+        """The canonical text."""
+        return f"{self.project}.{self.portal}"
+
+
+@attrs.frozen(repr=False, order=True)
+class UserIdentifier(TextValue):
+    """A user in a project of a portal: ``username.project.portal``.
+
+    Attributes:
+        username: Name of the user.
+        project: Name of the project.
+        portal: Name of the portal that the project belongs to.
+
+    """
+
+    username: str
+    project: str
+    portal: str
+
+    def __attrs_post_init__(self) -> None:
+        """Check the parts, also of a value that was not parsed."""
+        if not _USER(f"{self.username}.{self.project}.{self.portal}"):
+            raise _refuse_parts(
+                "UserIdentifier", username=self.username, project=self.project, portal=self.portal
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``username.project.portal``; white space around each part is trimmed.
+
+        Raises:
+            ParseError: The text is not a user identifier.
+
+        """
+        match = _USER(text) or _USER(".".join(map(trim, text.split(".", 3))))
+        if match is None:
+            raise _refusal("A user identifier", text, ("username", "project", "portal"))
+        return cls(*match.groups())
+
+    @property
+    def project_identifier(self) -> ProjectIdentifier:
+        """The project that the user belongs to."""
+        return ProjectIdentifier(self.project, self.portal)
+
+    @property
+    def portal_identifier(self) -> PortalIdentifier:
+        """The portal that the user's project belongs to."""
+        return PortalIdentifier(self.portal)
+
+    def __str__(self) -> str:
+        """The canonical text."""
+        return f"{self.username}.{self.project}.{self.portal}"

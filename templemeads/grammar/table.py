@@ -1,0 +1,343 @@
+"""The one table of instructions: what each is called, takes, gives back, and whose portal it speaks of.
+
+A row of the table is a class with fields, under the decorator `instruction`. Everything else is drawn from
+these rows: reading and printing (here), the portal rule (`portal_rule`), the declared results, the
+documentation. The rows themselves stand in the modules of `templemeads.grammar.instructions`, one module for
+each family.
+
+Protocol page *grammar*, sections 9 and 10.
+
+Rule 1. Words are cut at single U+0020 and at nothing else; what is a blank beside that is for the argument's
+type. Rule 2. A keyword is looked up, never searched for: reading costs the same however many instructions
+there are. Rule 3. `submit` carries an instruction, which may carry another: depth is counted, so that no text
+overflows a stack.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import inspect
+import sys
+import typing
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, Self, TypeVar, cast, dataclass_transform
+
+import attrs
+
+from templemeads.errors import ParseError
+from templemeads.quoting import quoted
+
+from .dates import DateRange
+from .text import TextValue
+from .whitespace import refuse_surrogates, trim
+
+if typing.TYPE_CHECKING:
+    import datetime as dt
+
+MAX_DEPTH: Final = 8
+"""Instructions inside of each other at most. Existing agents write one `submit` around an instruction."""
+
+MAX_LENGTH: Final = 4 * 1024 * 1024
+"""Characters in an instruction at most: twice what the newer generation takes in a frame."""
+
+_LONGEST_KEYWORD: Final = 40
+"""A word longer than this resembles no keyword, and comparing is not linear."""
+
+T = TypeVar("T", bound="Instruction")
+
+
+class Cut(enum.Enum):
+    """How the text after the keyword is cut into arguments."""
+
+    REST = "rest"
+    """One argument: everything after the first space."""
+    WORDS = "words"
+    """Argument *n* is word *n*; surplus words are ignored."""
+    WORDS_THEN_REST = "words, then rest"
+    """Like words, but the last argument is everything that remains."""
+    NONE = "none"
+    """No argument; whatever follows is ignored."""
+
+
+class Nobody(enum.Enum):
+    """The statement of an instruction that speaks of no portal's users or projects."""
+
+    NOBODY = "nobody"
+
+
+NOBODY: Final = Nobody.NOBODY
+
+
+Reader = Callable[[str, "dt.date | None", int], object]
+"""Reads an argument from text, the day that ``today`` is, and the depth that is left."""
+
+
+@attrs.frozen
+class Argument:
+    """One argument of an instruction.
+
+    Attributes:
+        name: Name of the field.
+        kind: Its type: one with ``parse``, or str for a path.
+        default: Text that is read where the argument is left out, or None where it must be there.
+        read: Reads it.
+
+    """
+
+    name: str
+    kind: type[Any]  # any class with ``parse``; they share no base, because `Date` and str are among them
+    default: str | None
+    read: Reader
+
+
+_BY_KEYWORD: Final[dict[str, type[Instruction]]] = {}
+"""Filled by the decorator while the families are imported, and never after."""
+
+
+class Instruction(TextValue):
+    """What an agent is asked to do. There is one class for each of the instructions, with typed fields.
+
+    Attributes:
+        keyword: The word it begins with when written.
+        synonyms: Other words it may begin with when read.
+        cut: How its text is cut into arguments.
+        result: Name of the type of result that is expected, or None for that of the instruction inside.
+        owner: Name of the field whose portal must be the sender's, or NOBODY.
+        new: Whether agents before the newer generation do not know it.
+        parameters: Its arguments, in order.
+
+    """
+
+    __slots__ = ()
+
+    keyword: ClassVar[str]
+    synonyms: ClassVar[tuple[str, ...]]
+    cut: ClassVar[Cut]
+    result: ClassVar[str | None]
+    owner: ClassVar[str | Nobody]
+    new: ClassVar[bool]
+    parameters: ClassVar[tuple[Argument, ...]]
+
+    def __attrs_post_init__(self) -> None:
+        """Refuse arguments of other types; values were checked when they were made."""
+        for parameter in self.parameters:
+            value = getattr(self, parameter.name)
+            if not isinstance(value, parameter.kind):
+                raise TypeError(
+                    f"{parameter.name} of {type(self).__name__} must be a {parameter.kind.__name__}, "
+                    f"not {type(value).__name__}"
+                )
+
+    @classmethod
+    def parse(cls, text: str, *, today: dt.date | None = None, max_depth: int = MAX_DEPTH) -> Self:
+        """Read an instruction, such as ``add_user fred.proj.waldur``.
+
+        Called on one of the subclasses, it takes that instruction only.
+
+        Args:
+            text: The keyword and its arguments, separated by single spaces.
+            today: The day that names such as ``this_week`` count from; the local calendar's if not given.
+            max_depth: Instructions inside of each other that are accepted.
+
+        Raises:
+            ParseError: There is no such instruction, or its arguments are not what it takes.
+
+        """
+        if len(text) > MAX_LENGTH:
+            raise ParseError(
+                f"An instruction has at most {MAX_LENGTH} characters; this has {len(text)}", text=text[:100]
+            )
+        keyword = text.partition(" ")[0]
+        row = _BY_KEYWORD.get(keyword)
+        if row is None:
+            raise _unknown(keyword, text)
+        if not issubclass(row, cls):
+            message = f"This is {row.keyword}, not {cls.keyword}"
+            raise ParseError(message, text=text, position=0, expected=cls.keyword)
+        if max_depth < 1:
+            message = f"No more than {MAX_DEPTH} instructions may be inside of each other"
+            raise ParseError(message, text=text, position=0, expected="an instruction that carries no other")
+        return cast("Self", _READERS[row.cut](row, text, len(keyword) + 1, today, max_depth))
+
+    def arguments(self) -> list[str]:
+        """Give the canonical text of each argument."""
+        return [str(getattr(self, parameter.name)) for parameter in self.parameters]
+
+    def result_type(self) -> str:
+        """Name the type of result that is expected; one that carries another expects that one's."""
+        if self.result is None:
+            raise NotImplementedError
+        return self.result
+
+    def owning_portal(self) -> str | None:
+        """Name the portal whose user, project or portal the instruction speaks of, or None."""
+        if isinstance(self.owner, Nobody):
+            return None
+        portal = getattr(self, self.owner).portal
+        return str(portal)
+
+    @classmethod
+    def family(cls) -> str:
+        """Name the group of instructions that this one belongs to."""
+        return (sys.modules[cls.__module__].__doc__ or "").partition("\n")[0].rstrip(".")
+
+    def __str__(self) -> str:
+        """The canonical text."""
+        return " ".join((self.keyword, *self.arguments()))
+
+
+def instructions() -> tuple[type[Instruction], ...]:
+    """Give the rows of the table, in its order."""
+    return tuple(dict.fromkeys(_BY_KEYWORD.values()))
+
+
+def find_instruction(keyword: str) -> type[Instruction]:
+    """Give the class of the instruction of this name; a synonym does as well.
+
+    Raises:
+        ParseError: There is none.
+
+    """
+    if keyword in _BY_KEYWORD:
+        return _BY_KEYWORD[keyword]
+    raise _unknown(keyword, keyword)
+
+
+def _unknown(word: str, text: str) -> ParseError:
+    near = (
+        difflib.get_close_matches(word, _BY_KEYWORD, n=1, cutoff=0.7) if len(word) <= _LONGEST_KEYWORD else []
+    )
+    return ParseError(
+        f"There is no instruction {quoted(word)}" if word else "An instruction begins with its keyword",
+        text=text,
+        position=0,
+        expected="the keyword of an instruction",
+        suggestion=near[0] if near else None,
+    )
+
+
+def _read_none(row: type[T], _text: str, _start: int, _today: dt.date | None, _depth: int) -> T:
+    return row()
+
+
+def _read_rest(row: type[T], text: str, start: int, _today: dt.date | None, _depth: int) -> T:
+    parameter = row.parameters[0]
+    try:
+        value = parameter.kind.parse(text[start:])
+    except ParseError as error:
+        raise _blame(row, parameter, error, text, start) from None
+    made = object.__new__(row)
+    object.__setattr__(made, parameter.name, value)
+    return made
+
+
+def _read_words(row: type[T], text: str, start: int, today: dt.date | None, depth: int) -> T:
+    return _read_pieces(row, text, text[start:].split(" ", len(row.parameters)), start, today, depth)
+
+
+def _read_words_then_rest(row: type[T], text: str, start: int, today: dt.date | None, depth: int) -> T:
+    return _read_pieces(row, text, text[start:].split(" ", len(row.parameters) - 1), start, today, depth)
+
+
+def _read_pieces(
+    row: type[T], text: str, pieces: list[str], start: int, today: dt.date | None, depth: int
+) -> T:
+    made = object.__new__(row)
+    for index, parameter in enumerate(row.parameters):
+        piece = pieces[index] if index < len(pieces) else parameter.default
+        if piece is None:
+            message = f"{row.keyword} lacks its {parameter.name}, a {parameter.kind.__name__}"
+            raise ParseError(message, text=text, position=len(text), expected=parameter.kind.__name__)
+        try:
+            value = parameter.read(piece, today, depth)
+        except ParseError as error:
+            raise _blame(row, parameter, error, text, start) from None
+        object.__setattr__(made, parameter.name, value)
+        start += len(piece) + 1
+    return made
+
+
+def _blame(
+    row: type[Instruction], parameter: Argument, error: ParseError, text: str, start: int
+) -> ParseError:
+    """See the error of an argument from the whole instruction, and name the commonest mistakes."""
+    if start >= len(text):
+        message = f"{row.keyword} lacks its {parameter.name}, a {parameter.kind.__name__}"
+        return ParseError(message, text=text, position=len(text), expected=parameter.kind.__name__)
+    if row.cut is not Cut.REST and text[start] == " ":
+        message = "Two spaces in a row: between the words of an instruction stands one"
+        return ParseError(message, text=text, position=start, expected=parameter.kind.__name__)
+    return error.inside(text, start)
+
+
+_READERS: Final = {
+    Cut.NONE: _read_none,
+    Cut.REST: _read_rest,
+    Cut.WORDS: _read_words,
+    Cut.WORDS_THEN_REST: _read_words_then_rest,
+}
+
+
+def _read_path(text: str, _today: dt.date | None, _depth: int) -> str:
+    path = trim(text)
+    if not path:
+        raise ParseError("The path is empty", text=text, position=0, expected="a path without spaces")
+    refuse_surrogates(path)
+    return path
+
+
+def _reader(kind: type[Any]) -> Reader:
+    """Find out how arguments of a type are read."""
+    if kind is str:
+        return _read_path
+    if kind is Instruction:
+        return lambda text, today, depth: Instruction.parse(text, today=today, max_depth=depth - 1)
+    if kind is DateRange:
+        return lambda text, today, _depth: DateRange.parse(text, today=today)
+    parse = kind.parse
+    return lambda text, _today, _depth: parse(text)
+
+
+@dataclass_transform(frozen_default=True)
+def instruction(
+    keyword: str,
+    cut: Cut,
+    *,
+    result: str | None,
+    owner: str | Nobody,
+    synonyms: tuple[str, ...] = (),
+    default: str | None = None,
+    new: bool = False,
+) -> Callable[[type[T]], type[T]]:
+    """Make a row of the table out of a class with annotated fields.
+
+    Args:
+        keyword: The word that the instruction begins with.
+        cut: How the text after it is cut into arguments.
+        result: Name of the type of result that is expected, or None for that of the instruction inside.
+        owner: Name of the field whose portal must be the sender's (protocol page *grammar*, section 12), or
+            `NOBODY`. There is no default: whoever adds an instruction must think about it.
+        synonyms: Other words that are read as the keyword.
+        default: Text that is read where the last argument is left out.
+        new: Whether agents before the newer generation do not know it.
+
+    """
+
+    def make(row: type[T]) -> type[T]:
+        types = typing.get_type_hints(row)
+        names = list(inspect.get_annotations(row))
+        made = attrs.frozen(row)
+        made.keyword, made.synonyms, made.cut = keyword, synonyms, cut
+        made.result, made.owner, made.new = result, owner, new
+        made.parameters = tuple(
+            Argument(name, types[name], default if name == names[-1] else None, _reader(types[name]))
+            for name in names
+        )
+        for word in (keyword, *synonyms):
+            if word in _BY_KEYWORD:
+                raise ValueError(f"Two instructions are called {word}")
+            _BY_KEYWORD[word] = made
+        return made
+
+    return make

@@ -1,0 +1,87 @@
+"""What all values that are written as text have in common."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from templemeads.errors import ParseError
+
+
+class TextValue:
+    """A value with one canonical text, which is its JSON form too."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a value from text.
+
+        Raises:
+            ParseError: The text is not of this kind.
+
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """Read a value from what a JSON reader returned.
+
+        Raises:
+            ParseError: It is not a string, or the string is not of this kind.
+
+        """
+        return cls.parse(json_text(value, cls.__name__))
+
+    def to_json(self) -> str:
+        """Give the JSON form: the canonical text."""
+        return str(self)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+
+def json_text(value: object, kind: str) -> str:
+    """Give back a JSON string unchanged; refuse any other JSON value.
+
+    Args:
+        value: What a JSON reader returned.
+        kind: Name of the type that is being read, for the message.
+
+    Raises:
+        ParseError: It is not a string.
+
+    """
+    if type(value) is str:
+        return value
+    raise ParseError(f"{kind} is written as a JSON string, not {json_name(value)}", expected="a JSON string")
+
+
+def json_name(value: object) -> str:
+    """Name the kind of a JSON value in words."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int() | float():
+            return "a number"
+        case str():
+            return "a string"
+        case list() | tuple():
+            return "an array"
+        case dict():
+            return "an object"
+        case _:
+            return f"a Python {type(value).__name__}"
+
+
+def require_text(value: object, what: str) -> str:
+    """Give back ``value`` if it is a str.
+
+    Raises:
+        TypeError: It is not: the calling code is at fault, not a text.
+
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a str, not {type(value).__name__}")
+    return value
