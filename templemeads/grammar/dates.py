@@ -197,8 +197,9 @@ class DateRange(TextValue):
             raise ParseError(
                 f"No days are called {quoted(name)}", text=name, position=0, suggestion=suggestion
             )
-        start, end = _NAMED[name](today or dt.date.today())  # noqa: DTZ011 - the page says: the local
-        calendar return cls(Date.of(start), Date.of(end))
+        # The protocol page means the calendar of whoever reads the name.
+        start, end = _NAMED[name](today or dt.date.today())  # noqa: DTZ011
+        return cls(Date.of(start), Date.of(end))
 
     @property
     def days(self) -> tuple[Date, ...]:
