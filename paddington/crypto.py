@@ -16,12 +16,8 @@ import re
 from collections.abc import Callable
 from typing import ClassVar, Final, NoReturn, Self, TypeAlias
 
-from nacl.bindings import (
-    crypto_aead_xchacha20poly1305_ietf_decrypt as _xchacha_decrypt,
-)
-from nacl.bindings import (
-    crypto_aead_xchacha20poly1305_ietf_encrypt as _xchacha_encrypt,
-)
+from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_decrypt as _xchacha_decrypt
+from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_encrypt as _xchacha_encrypt
 from nacl.exceptions import CryptoError
 from nacl.pwhash import argon2i
 
@@ -48,7 +44,8 @@ Random: TypeAlias = Callable[[int], bytes]
 """Gives so many random bytes; ``os.urandom`` everywhere but in tests."""
 
 _HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
-_BLOCK: Final = 128  # bytes of a SHA-512 block, RFC 2104
+_DIGEST: Final = 64  # bytes that SHA-512 gives
+_BLOCK: Final = 128  # bytes that SHA-512 takes at a time, RFC 2104
 _INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
 
@@ -60,8 +57,10 @@ class _Secret:
     _WHAT: ClassVar[str] = "value"
 
     def __init__(self, raw: bytes) -> None:
-        if len(raw) != SIZE:
-            raise ConfigError(f"A {self._WHAT} has exactly {SIZE} bytes, not {len(raw)}.")
+        size = len(raw)
+        if size != SIZE:
+            del raw
+            raise ConfigError(f"A {self._WHAT} has exactly {SIZE} bytes, not {size}.")
         object.__setattr__(self, "_raw", bytes(raw))
 
     @classmethod
@@ -78,6 +77,7 @@ class _Secret:
         """
         if not isinstance(text, str) or _HEX.fullmatch(text) is None:
             size = f"{len(text)} characters" if isinstance(text, str) else f"a {type(text).__name__}"
+            del text
             raise ConfigError(f"A {cls._WHAT} is written as exactly 64 hexadecimal digits; this is {size}.")
         return cls(bytes.fromhex(text))
 
@@ -227,11 +227,21 @@ class Deriver:
         self._outer = hashlib.sha512(extracted.translate(_OUTER_PAD)).copy
 
     def __call__(self, info: bytes) -> bytes:
+        return self._block(info + b"\x01")[:SIZE]
+
+    def expand(self, info: bytes, length: int) -> bytes:
+        """Derive another length than 32: up to 255 blocks of 64 bytes."""
+        blocks = [b""]
+        for counter in range(1, -(-length // _DIGEST) + 1):
+            blocks.append(self._block(blocks[-1] + info + bytes([counter])))
+        return b"".join(blocks)[:length]
+
+    def _block(self, message: bytes) -> bytes:
         inner = self._inner()
-        inner.update(info + b"\x01")
+        inner.update(message)
         outer = self._outer()
         outer.update(inner.digest())
-        return outer.digest()[:SIZE]
+        return outer.digest()
 
     def __repr__(self) -> str:
         return "Deriver(redacted)"
@@ -257,11 +267,13 @@ def password_key(password: str, *, salt: bytes = PASSWORD_SALT, memory_kib: int 
     Raises:
         ConfigError: The password has no UTF-8 form, or the salt another length.
     """
+    if len(salt) != argon2i.SALTBYTES:
+        del password
+        raise ConfigError(f"The salt of a password has {argon2i.SALTBYTES} bytes, not {len(salt)}.")
     secret = _utf8(password)
     if secret is None:
+        del password
         raise ConfigError("This password holds half a surrogate pair and has no UTF-8 form; type it again.")
-    if len(salt) != argon2i.SALTBYTES:
-        raise ConfigError(f"The salt of a password has {argon2i.SALTBYTES} bytes, not {len(salt)}.")
     return Key(argon2i.kdf(SIZE, secret, salt, opslimit=3, memlimit=memory_kib * 1024))
 
 
