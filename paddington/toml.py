@@ -101,6 +101,21 @@ class TableReader:
             readers.append(TableReader(item, f"{self.where}, {quoted(key)} {index + 1}"))
         return readers
 
+    def entries(self, key: str, read: "Callable[[TableReader], Value]") -> tuple[Value, ...]:
+        """What a reader of ours makes of each table in the array under a key that must be there."""
+        values = []
+        for entry in self.tables(key):
+            try:
+                values.append(read(entry))
+            except ConfigError as exc:
+                raise located(exc, entry.where) from None
+        return tuple(values)
+
+    def checked(self, key: str, check: Callable[[str], Value]) -> Value:
+        """What a rule of ours makes of the text under a key that must be there."""
+        self.text(key)
+        return self.convert(key, check)
+
     def convert(self, key: str, convert: Callable[[Any], Value]) -> Value:
         """What a reader of ours makes of the value under a key that must be there."""
         if key not in self.values:
@@ -122,6 +137,12 @@ class TableReader:
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
             raise self.error(key, f"must be {what}")
         return value
+
+
+def located(error: ConfigError, where: str) -> ConfigError:
+    """Give the error with the place in front, unless it has it already."""
+    text = str(error)
+    return error if text.startswith(where) else type(error)(f"{where}: {text}")
 
 
 def format_toml(values: Table) -> str:

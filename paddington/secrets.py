@@ -1,0 +1,141 @@
+"""Secrets at rest: single values of a configuration, encrypted with a password (*newer-protocol*, section 9).
+
+Two forms are read: version 0, bare hex, whose key takes next to no work to guess at, and version 1, which
+begins with `op-secret-v1:` and has a salt of its own. Version 1 is written. Deriving its key takes tens of
+milliseconds and 19 MiB, so a program that serves others calls these functions in a worker thread, one at a
+time.
+"""
+
+import json
+import os
+import re
+from typing import Final, TypeAlias
+
+import attrs
+
+from paddington.crypto import PASSWORD_MEMORY_KIB_V1, Key, Random, open_sealed, password_key, seal
+from paddington.errors import ConfigError, SealError
+from paddington.text import quoted
+
+PREFIX: Final = "op-secret-v1:"
+SALT_SIZE: Final = 16
+LARGEST: Final = 64 * 1024
+"""Most bytes of one secret."""
+
+_HEX = re.compile(r"(?:[0-9a-fA-F]{2})+")
+
+
+@attrs.frozen
+class SimpleEncryption:
+    """The password is the service's own name: this hides secrets from a glance, it does not protect them."""
+
+
+@attrs.frozen
+class EnvironmentEncryption:
+    """The password is the value of an environment variable.
+
+    Attributes:
+        variable: Its name.
+    """
+
+    variable: str = attrs.field()
+
+    @variable.validator
+    def _check_variable(self, _: object, variable: str) -> None:
+        if not variable or not variable.isprintable() or "=" in variable:
+            raise ConfigError(f"{quoted(variable)} cannot be the name of an environment variable.")
+
+
+Encryption: TypeAlias = SimpleEncryption | EnvironmentEncryption
+
+
+def password_of(encryption: Encryption | None, name: str) -> str:
+    """Find the password that protects the secrets of a service.
+
+    Args:
+        encryption: The scheme in its configuration.
+        name: The service's name.
+
+    Raises:
+        ConfigError: No scheme is chosen, or the variable is not set.
+    """
+    match encryption:
+        case SimpleEncryption():
+            return name
+        case EnvironmentEncryption(variable):
+            password = os.environ.get(variable)
+            if not password:
+                raise ConfigError(
+                    f"The environment variable {quoted(variable)}, which protects secrets, is not set."
+                )
+            return password
+        case None:
+            raise ConfigError(
+                "No encryption is chosen for secrets. Choose the variable that holds the password: "
+                "encryption --environment VARIABLE"
+            )
+
+
+def encrypt_secret(password: str, value: str, *, random: Random = os.urandom) -> str:
+    """Encrypt a text as version 1.
+
+    Raises:
+        ConfigError: The value is too long, or has no UTF-8 form.
+    """
+    salt = random(SALT_SIZE)
+    key = password_key(password, salt=salt, memory_kib=PASSWORD_MEMORY_KIB_V1)
+    return f"{PREFIX}{salt.hex()}:{seal(key, _json_bytes(value)).hex()}"
+
+
+def decrypt_secret(password: str, stored: str) -> str:
+    """Decrypt a text of either version.
+
+    Raises:
+        ConfigError: It has neither form, or the password is not the one that it was encrypted with.
+    """
+    key, sealed = _key_and_sealed(password, stored)
+    try:
+        value = json.loads(open_sealed(key, sealed))
+    except SealError:
+        raise ConfigError("The secret does not open with this password. Store it again.") from None
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, str):
+        raise ConfigError("What is encrypted there is not a text. Store it again.")
+    return value
+
+
+def is_legacy_secret(stored: str) -> bool:
+    """Whether a stored secret is of version 0, which deserves a warning and storing again."""
+    return not stored.startswith(PREFIX)
+
+
+def _key_and_sealed(password: str, stored: str) -> tuple[Key, bytes]:
+    if len(stored) > 2 * LARGEST + 256:
+        raise ConfigError(f"A secret of {len(stored)} characters is longer than any that is written here.")
+    if is_legacy_secret(stored):
+        return password_key(password), _bytes(stored)
+    salt, colon, sealed = stored.removeprefix(PREFIX).partition(":")
+    if not colon or len(salt) != 2 * SALT_SIZE:
+        raise ConfigError(f"A secret is written {PREFIX}salt:data; this one is cut or altered.")
+    return password_key(password, salt=_bytes(salt), memory_kib=PASSWORD_MEMORY_KIB_V1), _bytes(sealed)
+
+
+def _bytes(text: str) -> bytes:
+    if not _HEX.fullmatch(text):
+        raise ConfigError(
+            "A secret is written in hexadecimal digits; this one is cut or altered, or no secret."
+        )
+    return bytes.fromhex(text)
+
+
+def _json_bytes(value: str) -> bytes:
+    try:
+        data = json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        data = None
+    if data is None:
+        raise ConfigError("The secret holds half a surrogate pair and has no UTF-8 form. Type it again.")
+    if len(data) > LARGEST:
+        raise ConfigError(f"The secret has {len(data)} bytes; at most {LARGEST} are kept.")
+    return data
