@@ -1,0 +1,216 @@
+"""Award details: what a portal tells about a project, and how an update changes them.
+
+Reading is lenient: nothing is trimmed, members need not be addresses, the end may come before the start.
+Changing an award here (`AwardDetails.changed`, `AwardDetails.with_members`) is strict. On the wire the type
+is called ``ProjectDetails``.
+
+Source: the protocol page *json-types*, section 5.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+import attrs
+from templemeads.grammar.allocation import Allocation
+from templemeads.grammar.patterns import DomainPattern, MembershipControl, ProjectTemplate
+
+from templemeads.errors import ParseError, RefusedError
+from templemeads.grammar.dates import Date
+from templemeads.grammar.forms import TEXT, Form, Record, list_of, map_of, member, value_of
+from templemeads.grammar.frozenmap import FrozenMap
+from templemeads.grammar.links import Link, Note
+from templemeads.grammar.timestamps import Timestamp
+from templemeads.grammar.whitespace import trim
+from templemeads.quoting import quoted
+
+
+def _date(value: object) -> Date:
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return Date.of(value)
+    raise TypeError(f"expected a date, not a {type(value).__name__}")
+
+
+DATE: Form[Date] = Form("a date", Date.from_json, _date, lambda date, _unknown: date.to_json())
+
+_LINK = member(value_of(Link), always=False)
+_TEXTS = map_of(TEXT, TEXT)
+
+
+@attrs.frozen
+class AwardDetails(Record):
+    """Everything known about an award, or everything that an update changes. None means unset, everywhere.
+
+    Attributes:
+        name: Title of the project.
+        template: Which kind of project it is.
+        key: A text of the portal's own.
+        description: Free text.
+        members: Role of each member by e-mail address.
+        start_date: First day.
+        end_date: Last day.
+        allocation: What is granted. "No allocation" is not the same as None.
+        breakdown: Free texts by name.
+        award: The award elsewhere.
+        call: The call that it answers.
+        project_link: The project elsewhere.
+        renewal: The award that it renews.
+        notes: Remarks, in the order received.
+        earliest_approve: When it may be approved at the earliest.
+        membership_control: What the receiving portal may change; None counts as open.
+        allowed_domains: Who may be a member; None is everybody, and an empty list is nobody.
+
+    """
+
+    name: str | None = attrs.field(default=None, metadata=member(TEXT))
+    template: ProjectTemplate | None = attrs.field(default=None, metadata=member(value_of(ProjectTemplate)))
+    key: str | None = attrs.field(default=None, metadata=member(TEXT))
+    description: str | None = attrs.field(default=None, metadata=member(TEXT))
+    members: Mapping[str, str] | None = attrs.field(default=None, metadata=member(_TEXTS))
+    start_date: Date | None = attrs.field(default=None, metadata=member(DATE))
+    end_date: Date | None = attrs.field(default=None, metadata=member(DATE))
+    allocation: Allocation | None = attrs.field(default=None, metadata=member(value_of(Allocation)))
+    breakdown: Mapping[str, str] = attrs.field(default=FrozenMap(), metadata=member(_TEXTS, always=False))
+    award: Link | None = attrs.field(default=None, metadata=_LINK)
+    call: Link | None = attrs.field(default=None, metadata=_LINK)
+    project_link: Link | None = attrs.field(default=None, metadata=_LINK)
+    renewal: Link | None = attrs.field(default=None, metadata=_LINK)
+    notes: tuple[Note, ...] = attrs.field(default=(), metadata=member(list_of(value_of(Note))))
+    earliest_approve: Timestamp | None = attrs.field(
+        default=None, metadata=member(value_of(Timestamp), always=False)
+    )
+    membership_control: MembershipControl | None = attrs.field(
+        default=None, metadata=member(value_of(MembershipControl), always=False)
+    )
+    allowed_domains: tuple[DomainPattern, ...] | None = attrs.field(
+        default=None, metadata=member(list_of(value_of(DomainPattern)))
+    )
+
+    def allows(self, address: str) -> bool:
+        """Tell whether ``allowed_domains`` lets this e-mail address be a member."""
+        if self.allowed_domains is None:
+            return True
+        domain = address.rpartition("@")[2]
+        return any(
+            pattern.matches(address if "@" in str(pattern) else domain) for pattern in self.allowed_domains
+        )
+
+    def changed(self, **changes: Any) -> Self:
+        """Give a copy with other values for some fields, checked more strictly than values read from the
+        wire.
+
+        Names, keys and descriptions are trimmed; empty ones, empty links, empty members and "No allocation"
+        become None. Members replace all members that there were.
+
+        Raises:
+            ParseError: A member is no e-mail address, has no role or is not allowed.
+
+        """
+        for field in ("name", "key", "description"):
+            if isinstance(changes.get(field), str):
+                changes[field] = trim(changes[field]) or None
+        for field in ("award", "call", "project_link", "renewal"):
+            if isinstance(link := changes.get(field), Link) and link.is_empty:
+                changes[field] = None
+        if isinstance(allocation := changes.get("allocation"), Allocation) and allocation.is_empty:
+            changes["allocation"] = None
+        members = changes.pop("members", self.members)
+        award = attrs.evolve(self, **changes)
+        if members is self.members:
+            return award
+        return attrs.evolve(award, members=award._checked(members) if members else None)
+
+    def with_members(self, members: Mapping[str, str]) -> Self:
+        """Give a copy with more members, or with other roles for some; all of them or, on an error, none.
+
+        Args:
+            members: Role by e-mail address; both are trimmed.
+
+        Raises:
+            ParseError: A member is no e-mail address, has no role or is not allowed.
+
+        """
+        return attrs.evolve(self, members={**(self.members or {}), **self._checked(members)})
+
+    def without_member(self, address: str) -> Self:
+        """Give a copy without a member; nothing else changes if there is no such member."""
+        address = trim(address)
+        if self.members is None or address not in self.members:
+            return self
+        return attrs.evolve(
+            self, members={name: role for name, role in self.members.items() if name != address}
+        )
+
+    def with_note(self, note: Note) -> Self:
+        """Give a copy with one more note at the end."""
+        return attrs.evolve(self, notes=(*self.notes, note))
+
+    def merge(self, update: AwardDetails) -> Self:
+        """Give this award as an update changes it.
+
+        What the update leaves unset stays. The breakdown is merged key by key, new notes are added and all
+        are sorted by time, everything else that is set in the update replaces what was here: also empty
+        members, and an empty list of domains.
+
+        Raises:
+            RefusedError: The update is for another template.
+
+        Source: protocol page *json-types*, section 5, "Merging".
+
+        """
+        if self.template and update.template and self.template != update.template:
+            raise RefusedError(
+                f"The template of a project cannot change: it is {quoted(str(self.template))}, and the update"
+                f" says {quoted(str(update.template))}. Leave the template out of the update."
+            )
+        changes: dict[str, Any] = {
+            field.name: value
+            for field in self.json_fields
+            if (value := getattr(update, field.name)) is not None
+        }
+        changes["breakdown"] = {**self.breakdown, **update.breakdown}
+        changes["notes"] = _merged(self.notes, update.notes)
+        return attrs.evolve(self, **changes)
+
+    def _checked(self, members: Mapping[str, str]) -> dict[str, str]:
+        checked = {}
+        for untrimmed, role in members.items():
+            address = trim(untrimmed)
+            _check_address(address)
+            if not trim(role):
+                raise ParseError(f"The member {quoted(address)} needs a role", text=role, expected="a role")
+            if not self.allows(address):
+                raise ParseError(
+                    f"{quoted(address)} is not allowed in this project: see its allowed_domains",
+                    text=address,
+                    expected="an address in an allowed domain",
+                )
+            checked[address] = trim(role)
+        return checked
+
+
+def _check_address(address: str) -> None:
+    # An address is one form of a domain pattern, with the very rule that holds for members.
+    try:
+        if "@" in address:
+            DomainPattern.parse(address)
+            return
+    except ParseError:
+        pass
+    raise ParseError(
+        f"{quoted(address)} is not an e-mail address",
+        text=address,
+        expected="an address such as jane@example.org",
+    )
+
+
+def _merged(notes: Iterable[Note], more: Iterable[Note]) -> list[Note]:
+    merged = list(notes)
+    seen = set(merged)
+    for note in more:
+        if note not in seen:
+            seen.add(note)
+            merged.append(note)
+    return sorted(merged, key=lambda note: note.timestamp)
