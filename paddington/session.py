@@ -10,6 +10,10 @@ from typing import Protocol, TypeAlias
 
 import attrs
 
+from paddington.errors import FrameError
+from paddington.limits import Limits
+from paddington.replay import LARGEST_NUMBER, InfoMemory, Window
+
 Frame: TypeAlias = str | bytes
 """One WebSocket message: text for the envelope, bytes for a binary framing."""
 
@@ -61,16 +65,29 @@ class Codec(Protocol):
 class Session:
     """Seals and opens the payloads of one connection. Made by a handshake; never shared between connections.
 
-    Attributes:
+    Args:
+        codec: Writes and reads the frames.
         peer_numbers: Whether the peer announced numbered payloads: then ours are numbered and bare ones
             refused.
+        infos: The frames that came so far, for a peer that does not number its payloads.
+        limits: The limits of the service.
+
+    Attributes:
+        peer_numbers: As above.
         receive_limit: Characters or bytes of a frame that are taken from this peer.
         send_limit: Characters or bytes of a frame that we send to it.
     """
 
-    peer_numbers: bool
-    receive_limit: int
-    send_limit: int
+    __slots__ = ("_codec", "_infos", "_sent", "_window", "peer_numbers", "receive_limit", "send_limit")
+
+    def __init__(self, codec: Codec, *, peer_numbers: bool, infos: InfoMemory, limits: Limits) -> None:
+        self.peer_numbers = peer_numbers
+        self.receive_limit = limits.frame_bytes if peer_numbers else limits.legacy_frame_bytes
+        self.send_limit = limits.frame_bytes
+        self._codec = codec
+        self._infos = infos
+        self._window = Window(limits.replay_window)
+        self._sent = 0
 
     def seal(self, text: str) -> Frame:
         """Make the frame for a payload. Each call uses up a number, so send what it returns, in this order.
@@ -79,7 +96,9 @@ class Session:
             PayloadError: The text has no UTF-8 form; no number was used.
             PayloadTooLargeError: It does not fit into one frame; no number was used.
         """
-        raise NotImplementedError
+        frame = self._codec.seal(self._sent if self.peer_numbers else None, text, limit=self.send_limit)
+        self._sent = (self._sent + 1) & LARGEST_NUMBER
+        return frame
 
     def open(self, frame: Frame) -> str:
         """Read the payload of a frame.
@@ -88,17 +107,31 @@ class Session:
             FrameError: The frame is dropped (see ``reason``); the connection stays, and the frame still
                 counts as a sign of life. Look at ``must_renew`` after ``exhausted``.
         """
-        raise NotImplementedError
+        if len(frame) > self.receive_limit:
+            raise FrameError(
+                "too-long", f"The frame has {len(frame)} characters; {self.receive_limit} are taken."
+            )
+        if self.must_renew:
+            raise FrameError("exhausted", f"The connection has taken {len(self._infos)} frames: renew it.")
+        opened = self._codec.open(frame)
+        if not self.peer_numbers and not self._infos.add(opened.fingerprint):
+            raise FrameError("repeated", "The frame came before in this connection.")
+        if opened.number is None:
+            if self.peer_numbers:
+                raise FrameError("bare", "The peer announced numbered payloads, and this one has no number.")
+        elif not self._window.accept(opened.number):
+            raise FrameError("repeated", f"The payload's number {opened.number} came before, or is too old.")
+        return opened.text
 
     @property
     def must_renew(self) -> bool:
         """Whether as many frames came as can be remembered: close the connection and open it afresh."""
-        raise NotImplementedError
+        return not self.peer_numbers and self._infos.full
 
     @property
     def largest_payload(self) -> int:
         """Bytes that ``payload_size`` may give for one payload."""
-        raise NotImplementedError
+        return self._codec.largest_payload(self.send_limit, numbered=self.peer_numbers)
 
     def payload_size(self, text: str) -> int:
         """Bytes that this payload takes up, its JSON quotes and escapes counted.
@@ -106,7 +139,7 @@ class Session:
         Raises:
             PayloadError: The text has no UTF-8 form.
         """
-        raise NotImplementedError
+        return self._codec.payload_size(text)
 
     def fits(self, text: str) -> bool:
         """Whether ``seal`` will take this payload, now and later in this connection.
@@ -114,4 +147,4 @@ class Session:
         Raises:
             PayloadError: The text has no UTF-8 form.
         """
-        raise NotImplementedError
+        return self.payload_size(text) <= self.largest_payload

@@ -1,0 +1,41 @@
+"""What two services of ours may agree upon beyond the protocol, in one field of the Handshake.
+
+The field is named ``paddington``; existing services ignore it. A service that sends unknown fields back as
+they came must not be taken for one that agrees, so the offer names the side that made it.
+"""
+
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias
+
+FIELD: Final = "paddington"
+"""Name of the field in the Handshake object."""
+
+FRAMINGS: Final[tuple[str, ...]] = ()
+"""Framings that we can speak beside the compatible one, best first. There is none yet."""
+
+_MOST: Final = 16
+
+Side: TypeAlias = Literal["client", "server"]
+
+
+def offer(side: Side) -> dict[str, object]:
+    """Give our field, as the side that dials (``client``) or listens (``server``)."""
+    return {"side": side, "framings": list(FRAMINGS)}
+
+
+def framings(field: object, side: Side) -> tuple[str, ...]:
+    """Read the framings from the field of the other side; nothing from anything else, whatever it is.
+
+    Args:
+        field: The value of the field, None if absent.
+        side: The side that must have made it.
+    """
+    match field:
+        case {"side": from_side, "framings": [*names]} if from_side == side:
+            return tuple(name for name in names[:_MOST] if isinstance(name, str))
+    return ()
+
+
+def agreed(client: Sequence[str], server: Sequence[str]) -> str | None:
+    """Give the framing that both sides choose: the first of the client's that the server has; None:
+    compatible.""" return next((name for name in client if name in server), None)
