@@ -37,5 +37,5 @@ def framings(field: object, side: Side) -> tuple[str, ...]:
 
 
 def agreed(client: Sequence[str], server: Sequence[str]) -> str | None:
-    """Give the framing that both sides choose: the first of the client's that the server has; None:
-    compatible.""" return next((name for name in client if name in server), None)
+    """Give the framing that both choose, the first of the client's that the server has; else None."""
+    return next((name for name in client if name in server), None)

@@ -1,8 +1,38 @@
 """Both sides of the handshake as state machines (protocol pages *wire* 3 and 4, *newer-protocol* 2 and 3).
 
-(to be filled in; the signatures below are final)
+The client is whoever dials::
 
-Shell of the dialling side::
+    state        what happens                      next state
+    -----------  --------------------------------  ----------------------------------------------
+    BEGUN        ``first_frame``                   GREETED
+    GREETED      ``receive`` the Handshake         INTRODUCED, giving ``Send``
+    INTRODUCED   ``receive`` the PeerDetails       OVER, giving ``Established``, if we are primary
+                                                   STANDBY, giving ``Standing``, if we wait
+                                                   OVER, giving ``Standing``, if the server waits
+    STANDBY      ``poll``                          ASKED
+    ASKED        ``receive`` the standby status    as from INTRODUCED
+
+The server is whoever listens::
+
+    state        what happens                      next state
+    -----------  --------------------------------  ----------------------------------------------
+    BEGUN        ``receive`` the Handshake         GREETED, giving ``Send``
+    GREETED      ``receive`` the PeerDetails       ASKED, giving ``Identified``
+    ASKED        ``answer``: the client waits      STANDBY
+                 ``answer``: anything else         OVER
+    STANDBY      ``receive`` a question            ASKED, giving ``Polled``
+
+Rule 1: whatever a peer sends in whatever state, ``receive`` gives the action above or raises
+``HandshakeError``; the state is OVER from the moment that a frame is looked at until it has turned out to
+be right.
+
+Rule 2: a call of ours at the wrong time is a mistake in our code and raises ``RuntimeError``.
+
+Rule 3: nothing of the peer's is remembered beyond this object before its PeerDetails has opened. The
+session keys are new in this connection, so from then on nobody else can have sent it; a recorded Handshake
+goes no further than that.
+
+The shell of the dialling side::
 
     handshake = ClientHandshake(service, server, unix_seconds=...)
     open the WebSocket with handshake.headers()
@@ -13,26 +43,51 @@ Shell of the dialling side::
         case Standing(): wait standby_poll_seconds, send(handshake.poll())
         case Established(peer, session, info): done
 
-Shell of the listening side::
+The shell of the listening side::
 
     handshake = ServerHandshake(service, candidates, request_headers, unix_seconds=...)
     loop: match handshake.receive(frame):
         case Send(frame): send it
-        case Identified(peer) | Polled(): decide how it stands;
+        case Identified() | Polled(): decide how it stands
             answer = handshake.answer(client_is_secondary=...)
-            send(answer.frame); if answer.established is not None: done
+            send(answer.frame); done if answer.established is not None
 """
 
-import os
+import enum
 from collections.abc import Iterable, Sequence
-from typing import Protocol, Self, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 import attrs
 
-from paddington.crypto import Key, Random
-from paddington.limits import Limits
+from paddington import capabilities
+from paddington.crypto import Key, Salt
+from paddington.details import Details, Greeting, Problem, StandbyStatus
+from paddington.envelope import open_layers
+from paddington.errors import HandshakeError
+from paddington.handshake_line import HandshakeLine, parsed, read_frame
+from paddington.local import LocalService
 from paddington.peer import Peer
-from paddington.session import Session
+from paddington.salts import SentSalts
+from paddington.session import Frame, Session
+
+__all__ = [
+    "Answer",
+    "ClientAction",
+    "ClientEntry",
+    "ClientHandshake",
+    "Established",
+    "Identified",
+    "LocalService",
+    "PeerInfo",
+    "Polled",
+    "Send",
+    "ServerAction",
+    "ServerEntry",
+    "ServerHandshake",
+    "Standing",
+]
+
+_T = TypeVar("_T")
 
 
 class ClientEntry(Protocol):
@@ -55,37 +110,6 @@ class ServerEntry(ClientEntry, Protocol):
     def plain_salts(self) -> bool: ...
 
 
-class LocalService:
-    """What one running service brings to each of its handshakes; make one per ``open_service``.
-
-    Holds the service's random epoch, its mark on frames it sends, the numbers it has used and the numbers
-    it has seen, all of them in memory only.
-    """
-
-    @classmethod
-    def create(
-        cls,
-        name: str,
-        *,
-        limits: Limits | None = None,
-        engine: str = "paddington",
-        version: str = "0.1.0",
-        refuse_downgrade: bool = False,
-        random: Random = os.urandom,
-    ) -> Self:
-        """Make the state of a service that starts now.
-
-        Args:
-            name: The service's own name.
-            limits: Its limits; the defaults if not given.
-            engine: What it calls its software.
-            version: The version of that.
-            refuse_downgrade: Refuse a peer that announced numbered payloads before and does not now.
-            random: Source of randomness.
-        """
-        raise NotImplementedError
-
-
 @attrs.frozen
 class PeerInfo:
     """What a peer told about itself during the handshake.
@@ -95,6 +119,7 @@ class PeerInfo:
         version: The version of that; short and printable, otherwise any text.
         supports_nonce: Whether it numbers its payloads (release 0.90 and later).
         epoch: The random number of its process; None before release 0.91.
+        framing: The framing that both chose; None for the compatible one.
         downgraded: It announced numbered payloads in an earlier connection and does not now: worth a warning.
     """
 
@@ -102,6 +127,7 @@ class PeerInfo:
     version: str
     supports_nonce: bool
     epoch: int | None
+    framing: str | None
     downgraded: bool
 
 
@@ -109,7 +135,7 @@ class PeerInfo:
 class Send:
     """Send this frame, then go on receiving."""
 
-    frame: str
+    frame: str = attrs.field(repr=False)
 
 
 @attrs.frozen
@@ -161,6 +187,70 @@ ClientAction: TypeAlias = Send | Standing | Established
 ServerAction: TypeAlias = Send | Identified | Polled
 
 
+class _State(enum.Enum):
+    BEGUN = enum.auto()
+    GREETED = enum.auto()
+    INTRODUCED = enum.auto()
+    STANDBY = enum.auto()
+    ASKED = enum.auto()
+    OVER = enum.auto()
+
+
+def _refuse(problem: Problem, peer: Peer) -> HandshakeError:
+    return HandshakeError(problem.reason, f"{peer}: {problem.message}")
+
+
+def _session_key(service: LocalService) -> Key:
+    key = Key.generate(service.random)
+    if key.is_zero:
+        raise RuntimeError("The source of randomness gave zeros only; it must not be used for keys.")
+    return key
+
+
+def _greet(service: LocalService, key: Key, peer: Peer, unix_seconds: float) -> Greeting:
+    return Greeting(
+        key, service.engine, service.version, service.stamp(peer, unix_seconds), capabilities.FRAMINGS
+    )
+
+
+def _introduce(service: LocalService, status: StandbyStatus, peer: Peer, unix_seconds: float) -> Details:
+    return Details(
+        name=service.name,
+        zone=peer.zone,
+        status=status,
+        supports_nonce=True,
+        stamp=service.stamp(peer, unix_seconds),
+    )
+
+
+def _look(service: LocalService, peer: Peer, greeting: Greeting) -> None:
+    """Refuse a Handshake that we know; mark nothing yet (rule 3)."""
+    if not service.windows.allows(peer, greeting.stamp):
+        raise HandshakeError("repeated", f"{peer}: this Handshake came before.")
+
+
+def _accept(
+    service: LocalService, peer: Peer, greeting: Greeting, details: Details, framing: str | None
+) -> PeerInfo:
+    """Mark both numbers of a peer that has proven itself, then check what it says."""
+    if not service.windows.commit(peer, (greeting.stamp, details.stamp)):
+        raise HandshakeError("repeated", f"{peer}: a number of this handshake came before.")
+    problem = details.check(peer.name, peer.zone)
+    if problem is not None:
+        raise _refuse(problem, peer)
+    downgraded = service.windows.note_support(peer, supports=details.supports_nonce)
+    if downgraded and service.refuse_downgrade:
+        raise HandshakeError("downgrade", f"{peer}: it numbered its payloads before and does no longer.")
+    return PeerInfo(
+        engine=greeting.engine,
+        version=greeting.version,
+        supports_nonce=details.supports_nonce,
+        epoch=details.stamp.epoch,
+        framing=framing,
+        downgraded=downgraded,
+    )
+
+
 class ClientHandshake:
     """The dialling side of one connection attempt.
 
@@ -171,32 +261,103 @@ class ClientHandshake:
     """
 
     def __init__(self, service: LocalService, server: ServerEntry, *, unix_seconds: float) -> None:
-        raise NotImplementedError
+        self._service = service
+        self._server = server
+        self._unix_seconds = unix_seconds
+        self._peer = Peer(server.name, server.zone)
+        inner_salt, outer_salt = Salt.generate(service.random), Salt.generate(service.random)
+        if server.plain_salts:
+            self._salts = SentSalts(inner_salt, outer_salt, plain=True)
+        else:
+            self._salts = SentSalts.masked(
+                inner_salt, outer_salt, inner_key=server.inner_key, outer_key=server.outer_key
+            )
+        self._line = HandshakeLine(service, inner_salt, outer_salt)
+        self._outer_key = _session_key(service)
+        self._greeting: Greeting | None = None
+        self._info: PeerInfo | None = None
+        self._state = _State.BEGUN
 
     @property
     def peer(self) -> Peer:
         """Whom we dial."""
-        raise NotImplementedError
+        return self._peer
 
     def headers(self) -> list[tuple[bytes, bytes]]:
         """Give the extra headers of the upgrade request."""
-        raise NotImplementedError
+        return self._salts.headers()
 
     def first_frame(self) -> str:
         """Give the frame that opens the handshake; call it once."""
-        raise NotImplementedError
+        if self._state is not _State.BEGUN:
+            raise RuntimeError("first_frame() opens the handshake, once.")
+        greeting = _greet(self._service, self._outer_key, self._peer, self._unix_seconds)
+        self._line.use(self._server.inner_key, self._server.outer_key)
+        frame = self._line.seal(greeting.to_json("client"))
+        # The answer comes under the pre-shared inner and the new outer key already.
+        self._line.use(self._server.inner_key, self._outer_key)
+        self._state = _State.GREETED
+        return frame
 
-    def receive(self, frame: str | bytes) -> ClientAction:
+    def receive(self, frame: Frame) -> ClientAction:
         """Take a frame of the server.
 
         Raises:
             HandshakeError: Close the connection; the object is of no more use.
         """
-        raise NotImplementedError
+        state, self._state = self._state, _State.OVER
+        match state:
+            case _State.GREETED:
+                return self._greeted(frame)
+            case _State.INTRODUCED:
+                return self._introduced(frame)
+            case _State.ASKED:
+                return self._answered(frame)
+            case _:
+                raise HandshakeError("out-of-turn", f"{self._peer}: a frame came when none was due.")
 
     def poll(self) -> str:
         """Give the frame that asks how we stand; only after ``Standing``, one question per answer."""
-        raise NotImplementedError
+        if self._state is not _State.STANDBY:
+            raise RuntimeError("poll() follows a Standing that says we wait, once.")
+        self._state = _State.ASKED
+        return self._line.seal({})
+
+    def _greeted(self, frame: Frame) -> Send:
+        greeting = Greeting.read(self._line.open(frame), "server")
+        if isinstance(greeting, Problem):
+            raise _refuse(greeting, self._peer)
+        _look(self._service, self._peer, greeting)
+        self._greeting = greeting
+        self._line.use(greeting.session_key, self._outer_key)
+        # What a client says of its own standing means nothing.
+        status = StandbyStatus(client_is_secondary=False, server_is_secondary=False)
+        details = _introduce(self._service, status, self._peer, self._unix_seconds)
+        self._state = _State.INTRODUCED
+        return Send(self._line.seal(details.to_json()))
+
+    def _introduced(self, frame: Frame) -> ClientAction:
+        details = Details.read(self._line.open(frame))
+        if isinstance(details, Problem):
+            raise _refuse(details, self._peer)
+        greeting = _known(self._greeting)
+        framing = capabilities.agreed(capabilities.FRAMINGS, greeting.framings)
+        self._info = _accept(self._service, self._peer, greeting, details, framing)
+        return self._standing(details.status)
+
+    def _answered(self, frame: Frame) -> ClientAction:
+        status = StandbyStatus.read(self._line.open(frame))
+        if isinstance(status, Problem):
+            raise _refuse(status, self._peer)
+        return self._standing(status)
+
+    def _standing(self, status: StandbyStatus) -> ClientAction:
+        if status.server_is_secondary or status.client_is_secondary:
+            if not status.server_is_secondary:
+                self._state = _State.STANDBY
+            return Standing(status.client_is_secondary, status.server_is_secondary)
+        info = _known(self._info)
+        return Established(self._peer, self._line.session(peer_numbers=info.supports_nonce), info)
 
 
 class ServerHandshake:
@@ -220,16 +381,111 @@ class ServerHandshake:
         *,
         unix_seconds: float,
     ) -> None:
-        raise NotImplementedError
+        self._service = service
+        self._candidates = candidates
+        self._unix_seconds = unix_seconds
+        self._salts = SentSalts.read(headers)
+        self._line: HandshakeLine | None = None
+        self._peer: Peer | None = None
+        self._greeting: Greeting | None = None
+        self._info: PeerInfo | None = None
+        self._introduced = False
+        self._state = _State.BEGUN
 
-    def receive(self, frame: str | bytes) -> ServerAction:
+    @property
+    def peer(self) -> Peer | None:
+        """Whose keys opened the Handshake; whether it is present shows only when ``Identified`` comes."""
+        return self._peer
+
+    def receive(self, frame: Frame) -> ServerAction:
         """Take a frame of the client.
 
         Raises:
             HandshakeError: Close the connection; the object is of no more use.
         """
-        raise NotImplementedError
+        state, self._state = self._state, _State.OVER
+        match state:
+            case _State.BEGUN:
+                return self._begun(frame)
+            case _State.GREETED:
+                return self._greeted(frame)
+            case _State.STANDBY:
+                return self._asked(frame)
+            case _:
+                who = self._peer or "The caller"
+                raise HandshakeError("out-of-turn", f"{who}: a frame came when none was due.")
 
     def answer(self, *, client_is_secondary: bool = False, server_is_secondary: bool = False) -> Answer:
         """Answer an ``Identified`` or ``Polled``: neither secondary means that the connection is primary."""
-        raise NotImplementedError
+        if self._state is not _State.ASKED:
+            raise RuntimeError("answer() follows Identified or Polled, once.")
+        status = StandbyStatus(
+            client_is_secondary=client_is_secondary, server_is_secondary=server_is_secondary
+        )
+        line, peer, info = _known(self._line), _known(self._peer), _known(self._info)
+        if self._introduced:
+            frame = line.seal(status.to_json())
+        else:
+            self._introduced = True
+            frame = line.seal(_introduce(self._service, status, peer, self._unix_seconds).to_json())
+        if client_is_secondary or server_is_secondary:
+            self._state = _State.OVER if server_is_secondary else _State.STANDBY
+            return Answer(frame, None, closing=server_is_secondary)
+        self._state = _State.OVER
+        session = line.session(peer_numbers=info.supports_nonce)
+        return Answer(frame, Established(peer, session, info), closing=False)
+
+    def _begun(self, frame: Frame) -> Send:
+        raw = read_frame(self._service, frame)
+        client, line, greeting = self._search(raw)
+        self._peer = peer = Peer(client.name, client.zone)
+        self._line = line
+        line.remember(raw)
+        if isinstance(greeting, Problem):
+            raise _refuse(greeting, peer)
+        _look(self._service, peer, greeting)
+        self._greeting = greeting
+        inner_key = _session_key(self._service)
+        line.use(client.inner_key, greeting.session_key)
+        answer = line.seal(
+            _greet(self._service, inner_key, peer, self._unix_seconds).to_json("server"),
+        )
+        line.use(inner_key, greeting.session_key)
+        self._state = _State.GREETED
+        return Send(answer)
+
+    def _search(self, raw: bytes) -> tuple[ClientEntry, HandshakeLine, Greeting | Problem]:
+        # Hexadecimal was read once; what is left per candidate is deriving keys and comparing one tag.
+        for client in self._candidates:
+            salts = self._salts.salts(inner_key=client.inner_key, outer_key=client.outer_key)
+            line = HandshakeLine(self._service, *salts)
+            line.use(client.inner_key, client.outer_key)
+            data = open_layers(line.keys, raw)
+            if data is not None:
+                return client, line, Greeting.read(parsed(data), "client")
+        count = len(self._candidates)
+        raise HandshakeError(
+            "not-opened", f"The Handshake opens with none of the {count} clients that match."
+        )
+
+    def _greeted(self, frame: Frame) -> Identified:
+        line, peer, greeting = _known(self._line), _known(self._peer), _known(self._greeting)
+        details = Details.read(line.open(frame))
+        if isinstance(details, Problem):
+            raise _refuse(details, peer)
+        framing = capabilities.agreed(greeting.framings, capabilities.FRAMINGS)
+        self._info = _accept(self._service, peer, greeting, details, framing)
+        self._state = _State.ASKED
+        return Identified(peer, self._info)
+
+    def _asked(self, frame: Frame) -> Polled:
+        if _known(self._line).open(frame) != {}:
+            raise HandshakeError("malformed", f"{self._peer}: a waiting client sent more than its question.")
+        self._state = _State.ASKED
+        return Polled()
+
+
+def _known(value: _T | None) -> _T:
+    if value is None:
+        raise RuntimeError("The handshake is not that far.")
+    return value
