@@ -7,6 +7,7 @@ TemplemeadsError
 │   └── UnknownInstruction              the agent has no handler for this instruction
 ├── RefusedError                        an agent will not take this job: its message says which limit or rule
 ├── PeerNotFoundError                   nobody of that name, or of that type, is there
+├── AgentStoppedError                   the agent that was asked has stopped
 └── StoreError                          the store cannot keep what it is given: the agent must stop
 """
 
@@ -115,6 +116,10 @@ class RefusedError(TemplemeadsError):
 
 class PeerNotFoundError(TemplemeadsError):
     """No such peer is known here."""
+
+
+class AgentStoppedError(TemplemeadsError):
+    """The agent that was asked has stopped, and with it the waiting."""
 
 
 class StoreError(TemplemeadsError):

@@ -21,7 +21,7 @@ import inspect
 import sys
 import typing
 from collections.abc import Callable
-from typing import Any, ClassVar, Final, Self, TypeVar, cast, dataclass_transform
+from typing import Any, ClassVar, Final, Self, TypeVar, dataclass_transform
 
 import attrs
 
@@ -110,6 +110,7 @@ class Instruction(TextValue):
     """
 
     __slots__ = ()
+    __match_args__: ClassVar[tuple[str, ...]] = ()
 
     keyword: ClassVar[str]
     synonyms: ClassVar[tuple[str, ...]]
@@ -158,7 +159,7 @@ class Instruction(TextValue):
         if max_depth < 1:
             message = f"No more than {MAX_DEPTH} instructions may be inside of each other"
             raise ParseError(message, text=text, position=0, expected="an instruction that carries no other")
-        return cast("Self", _READERS[row.cut](row, text, len(keyword) + 1, today, max_depth))
+        return _READERS[row.cut](row, text, len(keyword) + 1, today, max_depth)
 
     def arguments(self) -> list[str]:
         """Give the canonical text of each argument."""
@@ -279,10 +280,20 @@ _READERS: Final = {
 }
 
 
-def _read_path(text: str, _today: dt.date | None, _depth: int) -> str:
-    path = trim(text)
-    if not path:
-        raise ParseError("The path is empty", text=text, position=0, expected="a path without spaces")
+def check_path(path: str) -> str:
+    """Give back a path if it can be the argument of an instruction: no space, and no blank at its ends.
+
+    Nothing else is checked. Whoever uses a path must look at it first.
+
+    Raises:
+        ParseError: It is empty, holds a space or begins or ends with other white space.
+
+    """
+    if not path or " " in path or trim(path) != path:
+        position = max(path.find(" "), 0)
+        expected = "a path without spaces"
+        message = "A path holds no space" if path else "The path is empty"
+        raise ParseError(message, text=path, position=position, expected=expected)
     refuse_surrogates(path)
     return path
 
@@ -290,7 +301,7 @@ def _read_path(text: str, _today: dt.date | None, _depth: int) -> str:
 def _reader(kind: type[Any]) -> Reader:
     """Find out how arguments of a type are read."""
     if kind is str:
-        return _read_path
+        return lambda text, _today, _depth: check_path(trim(text))
     if kind is Instruction:
         return lambda text, today, depth: Instruction.parse(text, today=today, max_depth=depth - 1)
     if kind is DateRange:

@@ -1,0 +1,162 @@
+"""How much of something an award gives: ``1000 NHR``.
+
+Protocol page *grammar*, section 8.1.
+"""
+
+from __future__ import annotations
+
+import decimal
+import math
+import re
+from typing import TYPE_CHECKING, Final, Self
+
+import attrs
+
+from templemeads.errors import ParseError
+from templemeads.quoting import quoted
+
+from .text import TextValue
+from .whitespace import indent, refuse_surrogates, trim, word_starts, words
+
+if TYPE_CHECKING:
+    from .node import Node
+
+_CANONICAL: Final = {
+    name: unit
+    for unit, resource in (
+        ("NHR", "node"),
+        ("GPUHR", "gpu"),
+        ("CPUHR", "cpu"),
+        ("COREHR", "core"),
+        ("GBHR", "gb"),
+        ("BHR", "billing"),
+    )
+    for name in (unit.lower(), f"{resource} hour", f"{resource} hours")
+}
+
+UNITS: Final = tuple(dict.fromkeys(_CANONICAL.values()))
+"""The units with a meaning of their own, in the order of the page."""
+
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?").fullmatch
+_EXPECTED = "a number and a unit, such as 1000 NHR; or: No allocation"
+
+
+@attrs.frozen(repr=False)
+class Allocation(TextValue):
+    """A size and a unit, or nothing.
+
+    Attributes:
+        size: Zero or more, or None where nothing is allocated.
+        units: One of `UNITS`, or any other words in lower case; None where nothing is allocated.
+
+    """
+
+    size: float | None = None
+    units: str | None = None
+
+    def __attrs_post_init__(self) -> None:
+        """Check the parts and put the unit into its canonical form."""
+        if (self.size is None) != (self.units is None):
+            raise TypeError("An allocation has both a size and units, or neither")
+        if self.size is None or self.units is None:
+            return
+        object.__setattr__(self, "size", float(self.size))
+        if not math.isfinite(self.size) or self.size < 0:
+            message = f"The size of an allocation is a finite number, zero or more, not {self.size}"
+            raise ParseError(message, expected=_EXPECTED)
+        units = " ".join(words(self.units)).lower()
+        if not units:
+            raise ParseError("The unit of the allocation is missing", expected=_EXPECTED)
+        refuse_surrogates(units)
+        object.__setattr__(self, "units", _CANONICAL.get(units, units))
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a number and a unit, or ``none``, or ``no allocation``.
+
+        Raises:
+            ParseError: The text is none of these.
+
+        """
+        inner = trim(text)
+        if inner.lower() in {"none", "no allocation"}:
+            return cls()
+        number, *units = words(inner) or [""]
+        start = indent(text) if inner else 0
+        if not _NUMBER(number):
+            message = f"{quoted(number)} is not a number" if number else "The allocation is empty"
+            raise ParseError(message, text=text, position=start, expected=_EXPECTED)
+        if not units:
+            message = "The unit of the allocation is missing"
+            raise ParseError(message, text=text, position=len(text), expected=_EXPECTED)
+        try:
+            return cls(float(number), " ".join(units))
+        except ParseError as error:
+            where = start if error.position is None else word_starts(text)[1]
+            raise ParseError(error.message, text=text, position=where, expected=_EXPECTED) from None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is allocated."""
+        return self.size is None
+
+    def node_hours(self, node: Node) -> float:
+        """Give the hours of a whole node that the allocation is worth.
+
+        Args:
+            node: What a node has.
+
+        Raises:
+            ParseError: Nothing is allocated, or the unit is not one of `UNITS`, or the node has nothing of
+            the kind.
+
+        """
+        if self.size is None or self.units not in UNITS:
+            raise ParseError(
+                f"{quoted(str(self))} cannot be counted in node hours", expected=", ".join(UNITS)
+            )
+        divisor = _per_node_hour(node)[self.units]
+        if not divisor:
+            raise ParseError(f"{quoted(str(self))} cannot be counted in node hours: a node has none of that")
+        return self.size / divisor
+
+    @classmethod
+    def of_node_hours(cls, hours: float, node: Node, units: str = "NHR") -> Self:
+        """Make an allocation that is worth a number of node hours.
+
+        Args:
+            hours: Hours of a whole node.
+            node: What a node has.
+            units: One of `UNITS`.
+
+        Raises:
+            ParseError: It is another unit, or the number is negative.
+
+        """
+        if units not in UNITS:
+            raise ParseError(f"{quoted(units)} cannot be counted in node hours", expected=", ".join(UNITS))
+        factor = node.cpus if units == "CPUHR" else _per_node_hour(node)[units]
+        return cls(hours * factor, units)
+
+    def __str__(self) -> str:
+        """The canonical text; the shortest number, never with an exponent."""
+        if self.size is None:
+            return "No allocation"
+        return f"{_plain(self.size)} {self.units}"
+
+
+def _per_node_hour(node: Node) -> dict[str, float]:
+    # Hours of CPUs divide by cores too: existing agents do, and amounts must agree.
+    return {
+        "NHR": 1,
+        "CPUHR": node.cores,
+        "COREHR": node.cores,
+        "GPUHR": node.gpus,
+        "GBHR": node.memory_gb,
+        "BHR": node.billing,
+    }
+
+
+def _plain(number: float) -> str:
+    text = format(decimal.Decimal(repr(number)), "f")
+    return text.removesuffix(".0")

@@ -1,0 +1,37 @@
+"""Reports."""
+
+from templemeads.grammar.dates import DateRange
+from templemeads.grammar.identifiers import PortalIdentifier, ProjectIdentifier
+from templemeads.grammar.table import Cut, Instruction, instruction
+
+
+@instruction("get_usage_report", Cut.WORDS, result="ProjectUsageReport", owner="project", default="this_week")
+class GetUsageReport(Instruction):
+    """Report the computing time of a project, day by day."""
+
+    project: ProjectIdentifier
+    dates: DateRange
+
+
+@instruction("get_usage_reports", Cut.WORDS, result="UsageReport", owner="portal", default="this_week")
+class GetUsageReports(Instruction):
+    """Report the computing time of all projects of a portal."""
+
+    portal: PortalIdentifier
+    dates: DateRange
+
+
+@instruction("get_storage_report", Cut.WORDS, result="ProjectStorageReport", owner="project", default="today")
+class GetStorageReport(Instruction):
+    """Report what a project stores."""
+
+    project: ProjectIdentifier
+    dates: DateRange
+
+
+@instruction("get_storage_reports", Cut.WORDS, result="StorageReport", owner="portal", default="today")
+class GetStorageReports(Instruction):
+    """Report what all projects of a portal store."""
+
+    portal: PortalIdentifier
+    dates: DateRange
