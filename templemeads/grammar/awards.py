@@ -14,14 +14,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import attrs
-from templemeads.grammar.allocation import Allocation
-from templemeads.grammar.patterns import DomainPattern, MembershipControl, ProjectTemplate
 
 from templemeads.errors import ParseError, RefusedError
+from templemeads.grammar.allocation import Allocation
 from templemeads.grammar.dates import Date
 from templemeads.grammar.forms import TEXT, Form, Record, list_of, map_of, member, value_of
 from templemeads.grammar.frozenmap import FrozenMap
 from templemeads.grammar.links import Link, Note
+from templemeads.grammar.patterns import DomainPattern, MembershipControl, ProjectTemplate
 from templemeads.grammar.timestamps import Timestamp
 from templemeads.grammar.whitespace import trim
 from templemeads.quoting import quoted
@@ -120,7 +120,8 @@ class AwardDetails(Record):
         award = attrs.evolve(self, **changes)
         if members is self.members:
             return award
-        return attrs.evolve(award, members=award._checked(members) if members else None)
+        without = attrs.evolve(award, members=None)
+        return without.with_members(members) if members else without
 
     def with_members(self, members: Mapping[str, str]) -> Self:
         """Give a copy with more members, or with other roles for some; all of them or, on an error, none.

@@ -19,9 +19,8 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
 import attrs
 
 from templemeads.errors import ParseError
-from templemeads.grammar import strictjson
-from templemeads.grammar.frozenmap import FrozenMap
-from templemeads.grammar.strictjson import JSON, RepeatedKeys, pairs_of
+from templemeads.grammar.frozenmap import FrozenMap, freeze, thaw
+from templemeads.grammar.strictjson import JSON, dump_json, pairs_of, parse_json, refuse_repeated
 from templemeads.grammar.text import json_name
 from templemeads.grammar.whitespace import refuse_surrogates
 from templemeads.quoting import quoted
@@ -71,9 +70,7 @@ class FieldError(ParseError):
         super().__init__(
             f"In {'.'.join(map(quoted, path))}: {self.reason}",
             text=self.reason.text,
-            position=self.reason.position,
             expected=self.reason.expected,
-            suggestion=self.reason.suggestion,
         )
 
     @classmethod
@@ -244,7 +241,6 @@ def _json_fields(kind: type[attrs.AttrsInstance]) -> tuple[JSONField, ...]:
             required=field.default is attrs.NOTHING,
             nullable=field.default is None,
             default=field.default,
-            # type: ignore[arg-type]
         )
         for field in attrs.fields(kind)
         if _FORM in field.metadata
@@ -255,9 +251,6 @@ class Record:
     """A JSON object with fixed fields. Subclasses are attrs frozen classes whose fields carry `member`."""
 
     __slots__ = ()
-
-    keeps_unknown: ClassVar[bool] = False
-    """Whether the class has a field ``unknown`` for the fields of newer versions."""
 
     json_fields: ClassVar[tuple[JSONField, ...]] = ()
     """The fields, in the order in which they are written."""
@@ -279,6 +272,8 @@ class Record:
                 raise FieldError.within(each.name, error) from None
             if checked is not value:
                 object.__setattr__(self, each.name, checked)
+        if isinstance(self, KeepsUnknown):
+            object.__setattr__(self, "unknown", freeze(self.unknown))
         self._check()
 
     def _check(self) -> None:
@@ -292,7 +287,7 @@ class Record:
             ParseError: It is not JSON, or not of this kind.
 
         """
-        return cls.from_json(strictjson.read(text))
+        return cls.from_json(parse_json(text))
 
     @classmethod
     def from_json(cls, value: object) -> Self:
@@ -305,7 +300,7 @@ class Record:
         if not isinstance(value, Mapping):
             raise refused(value, f"an object ({cls.__name__})")
         known = {each.name for each in cls.json_fields}
-        _check_keys(value, known)
+        refuse_repeated(value, known)
         given: dict[str, Any] = {}
         for each in cls.json_fields:
             if each.name not in value:
@@ -321,8 +316,10 @@ class Record:
                 given[each.name] = each.form.read(item)
             except ParseError as error:
                 raise FieldError.within(each.name, error) from None
-        if cls.keeps_unknown:
-            given["unknown"] = {name: item for name, item in value.items() if name not in known}
+        if issubclass(cls, KeepsUnknown):
+            given["unknown"] = {
+                name: item for name, item in value.items() if name not in known and _can_be_written(item)
+            }
         return cls(**given)
 
     def to_json(self, *, unknown: bool = False) -> dict[str, JSON]:
@@ -337,20 +334,33 @@ class Record:
             value = getattr(self, each.name)
             if each.always or value != each.default:
                 fields[each.name] = None if value is None else each.form.write(value, unknown)
-        if unknown and self.keeps_unknown:
-            fields.update(self.unknown)  # type: ignore[attr-defined]
+        if unknown and isinstance(self, KeepsUnknown):
+            fields.update(thaw(self.unknown))
         return fields
 
     def __str__(self) -> str:
-        return strictjson.write(self.to_json())
+        """Give the canonical JSON text, without fields that are not known."""
+        return dump_json(self.to_json())
 
 
-def _check_keys(value: Mapping[str, JSON], known: set[str]) -> None:
-    for name in value:
-        refuse_surrogates(name)
-    if isinstance(value, RepeatedKeys):
-        seen: set[str] = set()
-        for name, _ in value.pairs:
-            if name in seen and name in known:
-                raise ParseError(f'The field "{name}" is given twice', text=name, expected="each field once")
-            seen.add(name)
+@attrs.frozen(kw_only=True)
+class KeepsUnknown(Record):
+    """A record that remembers fields it does not know, so that what a newer agent reports survives us.
+
+    Attributes:
+        unknown: The JSON values of those fields, by name. Written again only where `Record.to_json` is
+            asked to.
+
+    """
+
+    unknown: Mapping[str, JSON] = attrs.field(default=FrozenMap(), repr=False)
+
+
+def _can_be_written(value: JSON) -> bool:
+    # Text and numbers that no reader may use pass where nobody looks (1e999, half a surrogate pair); they
+    # end here.
+    try:
+        dump_json(value)
+    except ParseError:
+        return False
+    return True

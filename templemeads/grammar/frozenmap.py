@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 K = TypeVar("K")
 V_co = TypeVar("V_co", covariant=True)
@@ -55,3 +55,26 @@ class FrozenMap(Mapping[K, V_co], Generic[K, V_co]):
 
     def __reduce__(self) -> tuple[type[FrozenMap[K, V_co]], tuple[dict[K, V_co]]]:
         return type(self), (self._entries,)
+
+
+def freeze(value: Any) -> Any:
+    """Copy a JSON value, with a `FrozenMap` for every object and a tuple for every array."""
+    if isinstance(value, Mapping):
+        return FrozenMap({name: freeze(item) for name, item in value.items()})
+    return tuple(map(freeze, value)) if isinstance(value, list | tuple) else value
+
+
+def thaw(value: Any) -> Any:
+    """Copy a JSON value, with a dict for every object and a list for every array.
+
+    Raises:
+        TypeError: It is not a JSON value.
+
+    """
+    if isinstance(value, Mapping):
+        return {name: thaw(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [thaw(item) for item in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    raise TypeError(f"{type(value).__name__} is not a JSON type")

@@ -60,7 +60,7 @@ class Note(Record):
     author: str = attrs.field(metadata=member(TEXT))
     text: str = attrs.field(metadata=member(TEXT))
 
-    def for_people(self) -> str:
+    def describe(self) -> str:
         """Show it in one line, to the minute: ``[2024-01-15 10:30 UTC — Jane] Approved.``"""
         day, _, time = str(self.timestamp).partition("T")
         return f"[{day} {time[:5]} UTC — {self.author}] {self.text}"

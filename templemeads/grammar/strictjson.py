@@ -1,6 +1,6 @@
 """JSON text as the protocol reads and writes it: strict about JSON, lenient about fields.
 
-Rule 1: `read` takes exactly RFC 8259. What Python's reader takes beyond it (``NaN``, raw surrogates) is
+Rule 1: `parse_json` takes exactly RFC 8259. What Python's reader takes beyond it (``NaN``, raw surrogates) is
 refused, and so are nesting and length beyond a limit, before they can cost anything.
 
 Rule 2: nothing is lost that a later reader must judge. An object that names a key twice arrives as
@@ -8,7 +8,7 @@ Rule 2: nothing is lost that a later reader must judge. An object that names a k
 (an error), an entry of a map (the last one wins) or unknown (ignored). ``-0`` and integers of absurd length
 arrive as floats, which no integer field takes.
 
-Rule 3: `write` makes the one compact spelling that the protocol knows.
+Rule 3: `dump_json` makes the one compact spelling that the protocol knows.
 
 Source: the protocol page *json-types*, section 1. Only the standard library is used: strictness must not
 depend on what happens to be installed.
@@ -19,11 +19,15 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
 from templemeads.errors import ParseError
+from templemeads.grammar.frozenmap import thaw
+from templemeads.grammar.whitespace import refuse_surrogates
 from templemeads.quoting import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Mapping, Sequence
 
 JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | bool | None"
 """A JSON value as Python holds it."""
@@ -37,10 +41,8 @@ DEFAULT_MAX_LENGTH = 64 * 1024 * 1024
 
 _LONGEST_INTEGER = 20  # characters; 2**64 - 1 has 20 digits, and no field of the protocol is larger
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_STRING = re.compile(
-    r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL
-)  # possessive: linear also for a string that never ends
+# Possessive, and the end is optional: linear also for a string that never ends.
+_STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _STEPS = {ord("["): "+", ord("{"): "+", ord("]"): "-", ord("}"): "-"}
 _NOT_A_BRACKET = re.compile(r"[^\[\]{}]+")
 
@@ -63,12 +65,30 @@ def pairs_of(value: Mapping[str, JSON]) -> Iterable[tuple[str, JSON]]:
     return value.pairs if isinstance(value, RepeatedKeys) else value.items()
 
 
-def has_surrogate(text: str) -> bool:
-    """Whether a string holds half of a surrogate pair, which no UTF-8 text can."""
-    return _SURROGATE.search(text) is not None
+def refuse_repeated(value: Mapping[str, JSON], fields: Container[str]) -> None:
+    """Refuse an object that names one of its fields twice, or has a key that is no text.
+
+    Args:
+        value: What `parse_json` returned.
+        fields: Names that the reader of the object knows; others may be repeated.
+
+    Raises:
+        ParseError: It does.
+
+    """
+    for name in value:
+        refuse_surrogates(name)
+    if isinstance(value, RepeatedKeys):
+        seen: set[str] = set()
+        for name, _ in value.pairs:
+            if name in seen and name in fields:
+                raise ParseError(f"The field {quoted(name)} is given twice", expected="each field once")
+            seen.add(name)
 
 
-def read(text: str, *, max_depth: int = DEFAULT_MAX_DEPTH, max_length: int = DEFAULT_MAX_LENGTH) -> JSON:
+def parse_json(
+    text: str, *, max_depth: int = DEFAULT_MAX_DEPTH, max_length: int = DEFAULT_MAX_LENGTH
+) -> JSON:
     """Read one JSON value.
 
     Args:
@@ -84,38 +104,22 @@ def read(text: str, *, max_depth: int = DEFAULT_MAX_DEPTH, max_length: int = DEF
     """
     if len(text) > max_length:
         raise ParseError(
-            f"This JSON text has {len(text)} characters; the limit is {max_length}",
-            text=text,
-            position=max_length,
+            f"A JSON text has at most {max_length} characters; this has {len(text)}",
             expected="a shorter text",
         )
-    if not text.isascii() and (surrogate := _SURROGATE.search(text)):
-        raise ParseError(
-            f"Half of a surrogate pair at character {surrogate.start()} of a JSON text is not a character",
-            text=text,
-            position=surrogate.start(),
-            expected="Unicode text",
-        )
+    refuse_surrogates(text)
     _check_depth(text, max_depth)
     try:
         value: JSON = _DECODER.decode(text)
     except json.JSONDecodeError as error:
-        found = quoted(text[error.pos : error.pos + 1]) if error.pos < len(text) else "the end of the text"
-        raise ParseError(
-            f"Not JSON: {error.msg} at character {error.pos}, where {found} was found,"
-            f" in {quoted(text, around=error.pos)}",
-            text=text,
-            position=error.pos,
-            expected="JSON",
-        ) from None
+        raise ParseError(f"Not JSON: {error.msg}", text=text, position=error.pos, expected="JSON") from None
     except _ForeignConstantError as error:
-        raise ParseError(
-            f"not JSON: {error} is no JSON value, in {quoted(text)}", text=text, expected="JSON"
-        ) from None
+        position = text.find(str(error))
+        raise ParseError(f"{error} is not JSON", text=text, position=position, expected="JSON") from None
     return value
 
 
-def write(value: JSON) -> str:
+def dump_json(value: JSON) -> str:
     """Write one JSON value the compact way: no blanks, non-ASCII characters raw, keys in the order given.
 
     Raises:
@@ -125,22 +129,11 @@ def write(value: JSON) -> str:
 
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_thawed)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=thaw)
     except (TypeError, ValueError, RecursionError) as error:
         raise ParseError(f"This value has no JSON form: {error}") from error
-    if not text.isascii() and (surrogate := _SURROGATE.search(text)):
-        raise ParseError(
-            f"This value has no JSON form: it holds half of a surrogate pair, in {quoted(text)}",
-            text=text,
-            position=surrogate.start(),
-        )
+    refuse_surrogates(text)
     return text
-
-
-def _thawed(value: object) -> dict[str, JSON]:
-    if isinstance(value, Mapping):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} is not a JSON type")
 
 
 def _check_depth(text: str, limit: int) -> None:
@@ -150,9 +143,7 @@ def _check_depth(text: str, limit: int) -> None:
     deepest = max(itertools.accumulate(1 if step == "+" else -1 for step in brackets), default=0)
     if deepest > limit:
         raise ParseError(
-            f"this JSON text nests {deepest} levels deep; the limit is {limit}: {quoted(text)}",
-            text=text,
-            expected="a flatter text",
+            f"A JSON text nests at most {limit} levels deep; this has {deepest}", expected="a flatter text"
         )
 
 

@@ -1,0 +1,232 @@
+"""Results of jobs: which Python value goes with which type name and JSON text on the wire.
+
+Source: the protocol page *json-types*, section 3.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import datetime as dt
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from templemeads.errors import ParseError
+from templemeads.grammar.allocation import Allocation
+from templemeads.grammar.awards import DATE, AwardDetails
+from templemeads.grammar.dates import Date, DateRange
+from templemeads.grammar.destinations import Destination, Destinations
+from templemeads.grammar.forms import BOOLEAN, TEXT, Form, list_of, value_of
+from templemeads.grammar.identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
+from templemeads.grammar.mappings import ProjectMapping, UserMapping
+from templemeads.grammar.node import Node
+from templemeads.grammar.patterns import DomainPattern, ProjectTemplate
+from templemeads.grammar.storage import Quota, QuotaLimit, StorageSize, Volume
+from templemeads.grammar.storage_reports import QUOTAS, ProjectStorageReport, StorageReport
+from templemeads.grammar.strictjson import JSON, dump_json, parse_json
+from templemeads.grammar.usage import Usage
+from templemeads.grammar.usage_reports import (
+    DailyProjectUsageReport,
+    ProjectUsageReport,
+    UsageReport,
+    UserUsageReport,
+)
+from templemeads.quoting import quoted
+
+if TYPE_CHECKING:
+    from templemeads.grammar.table import Instruction
+
+NONE = "None"
+"""The type name of a result without a value."""
+
+QUOTAS_BY_VOLUME = "HashMap<Volume, Quota>"
+"""The type name of a mapping of volumes to quotas."""
+
+_CLASSES: Mapping[str, type[Any]] = {
+    "bool": bool,
+    "String": str,
+    "ProjectDetails": AwardDetails,
+    # The same thing as a StorageSize under another name; written under the first name only.
+    "StorageUsage": StorageSize,
+} | {
+    kind.__name__: kind
+    for kind in (
+        *(Allocation, Date, DateRange, Destination, Destinations, DomainPattern, Node, PortalIdentifier),
+        *(ProjectIdentifier, ProjectMapping, ProjectTemplate, Quota, QuotaLimit, StorageSize, Usage),
+        *(UserIdentifier, UserMapping, Volume, DailyProjectUsageReport, ProjectStorageReport),
+        *(ProjectUsageReport, StorageReport, UsageReport, UserUsageReport),
+    )
+}
+_NAMES: Mapping[type[Any], str] = {kind: name for name, kind in _CLASSES.items() if name != "StorageUsage"}
+
+_PLAIN: Mapping[type[Any], Form[Any]] = {bool: BOOLEAN, str: TEXT, Date: DATE}
+_SCALARS: Mapping[str, Form[Any]] = {
+    name: _PLAIN.get(kind) or value_of(kind) for name, kind in _CLASSES.items()
+}
+_LISTS: Mapping[str, Form[Any]] = {
+    f"Vec<{name}>": list_of(form) for name, form in _SCALARS.items() if name != "bool"
+}
+_FORMS: Mapping[str, Form[Any]] = {**_SCALARS, **_LISTS, QUOTAS_BY_VOLUME: QUOTAS}
+
+
+@attrs.frozen
+class RawResult:
+    """A result whose type is not known here.
+
+    Attributes:
+        type_name: Name of the type.
+        text: Its JSON text, untouched.
+
+    """
+
+    type_name: str
+    text: str
+
+    @property
+    def value(self) -> JSON:
+        """What the text holds.
+
+        Raises:
+            ParseError: It is not JSON.
+
+        """
+        return parse_json(self.text)
+
+
+def encode_result(value: object, instruction: Instruction | None = None) -> tuple[str | None, str]:
+    """Write the result of a job: its JSON text, or None where there is no value, and the name of its type.
+
+    Args:
+        value: A value of the grammar, a str, a bool, a list (or tuple) of values of one kind, a mapping of
+            `Volume` to `Quota`, a `RawResult`, or None.
+        instruction: What the job was asked to do, which names the type of an empty list.
+
+    Raises:
+        TypeError: There is no result type for such a value.
+        ParseError: The value holds text that is not Unicode.
+
+    """
+    if value is None:
+        return None, NONE
+    if isinstance(value, RawResult):
+        return value.text, value.type_name
+    name = _type_name(value, instruction)
+    form = _FORMS[name]
+    # Passing a report on must not lose what a newer agent said in it.
+    return dump_json(form.write(form.check(value), True)), name
+
+
+def decode_result(text: str | None, type_name: str | None) -> Any:
+    """Read the result of a completed job.
+
+    Args:
+        text: Its JSON text.
+        type_name: Name of its type; None counts as the type without a value.
+
+    Returns:
+        A value of the class of that name, a list or a dict of such values, None for the type without a
+        value; a `RawResult` if the name is not known here.
+
+    Raises:
+        ParseError: There is no text, or it is not of this type.
+
+    """
+    if type_name is None or type_name == NONE:
+        return None
+    if text is None:
+        raise ParseError(f"The result should be of type {quoted(type_name)}, but there is none")
+    form = _FORMS.get(type_name)
+    if form is None:
+        return RawResult(type_name, text)
+    value = form.read(parse_json(text))
+    if isinstance(value, tuple):
+        return list(value)
+    return dict(value) if type_name == QUOTAS_BY_VOLUME else value
+
+
+def result_class(type_name: str) -> Any:
+    """Give the Python type of results of this name, such as ``list[UserMapping]``; None if it is not known."""
+    if type_name == NONE:
+        return types.NoneType
+    if type_name == QUOTAS_BY_VOLUME:
+        return dict[Volume, Quota]
+    if type_name in _LISTS:
+        return types.GenericAlias(list, (_CLASSES[_inner(type_name)],))
+    return _CLASSES.get(type_name)
+
+
+def result_matches(annotation: Any, instruction: type[Instruction], *, also: tuple[Any, ...] = ()) -> bool:
+    """Tell whether a handler annotated so returns what its instruction promises.
+
+    Every member of a union must match. ``Any`` matches everything, and an instruction that promises the
+    result of another one is matched by everything.
+
+    Args:
+        annotation: The return annotation, evaluated.
+        instruction: The class of the instruction.
+        also: Types that are accepted besides.
+
+    """
+    promised = instruction.result
+    if promised is None or annotation in also or annotation in {Any, object, typing.NoReturn, typing.Never}:
+        return True
+    if isinstance(annotation, typing.NewType):
+        return result_matches(annotation.__supertype__, instruction, also=also)
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin in {typing.Union, types.UnionType}:
+        return all(result_matches(each, instruction, also=also) for each in arguments)
+    if origin is typing.Annotated:
+        return result_matches(arguments[0], instruction, also=also)
+    if annotation is None or annotation is types.NoneType:
+        return promised == NONE
+    if promised == QUOTAS_BY_VOLUME:
+        return origin in {dict, collections.abc.Mapping} and arguments == (Volume, Quota)
+    if promised in _LISTS:
+        if origin is tuple and len(arguments) == 2 and arguments[1] is not ...:
+            return False
+        return (
+            origin in {list, tuple, collections.abc.Sequence} and arguments[0] is _CLASSES[_inner(promised)]
+        )
+    return annotation is _CLASSES.get(promised) or (promised == "Date" and annotation is dt.date)
+
+
+def _inner(vec: str) -> str:
+    return vec.removeprefix("Vec<").removesuffix(">")
+
+
+def _type_name(value: object, instruction: Instruction | None) -> str:
+    if isinstance(value, Mapping):
+        if all(isinstance(key, Volume) and isinstance(quota, Quota) for key, quota in value.items()):
+            return QUOTAS_BY_VOLUME
+        raise TypeError("A mapping is a result only from Volume to Quota")
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes) and type(value) not in _NAMES:
+        return _name_of_list(value, instruction)
+    return _name_of_one(value)
+
+
+def _name_of_one(value: object) -> str:
+    for kind in type(value).__mro__:
+        if kind in _NAMES:
+            return _NAMES[kind]
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return "Date"
+    raise TypeError(
+        f"There is no result type for a {type(value).__name__}: {value!r:.60}. Return a value of the grammar,"
+        " a str, a bool, a list of one kind of them, or None"
+    )
+
+
+def _name_of_list(values: Sequence[object], instruction: Instruction | None) -> str:
+    if not values:
+        promised = instruction.result_type() if instruction is not None else ""
+        return promised if promised in _LISTS else "Vec<String>"
+    names = {_name_of_one(value) for value in values}
+    if len(names) > 1:
+        raise TypeError(f"The entries of a list must be of one kind, not of {', '.join(sorted(names))}")
+    (name,) = names
+    if f"Vec<{name}>" not in _LISTS:
+        raise TypeError(f"There is no result type for a list of {name}")
+    return f"Vec<{name}>"

@@ -1,0 +1,206 @@
+"""Reports of storage: what is used now, perhaps with older snapshots, per project and per portal.
+
+Source: the protocol page *json-types*, section 7.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Self
+
+import attrs
+
+from templemeads.errors import ParseError, RefusedError
+from templemeads.grammar.awards import DATE
+from templemeads.grammar.dates import Date, DateRange
+from templemeads.grammar.forms import TEXT, KeepsUnknown, map_of, member, value_of
+from templemeads.grammar.frozenmap import FrozenMap
+from templemeads.grammar.identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
+from templemeads.grammar.storage import Quota, Volume
+from templemeads.grammar.timestamps import Timestamp
+from templemeads.grammar.usage_reports import check_projects, renamed_users_of
+
+QUOTAS = map_of(value_of(Volume), value_of(Quota))
+"""The form of ``HashMap<Volume, Quota>``."""
+
+_PROJECT = member(value_of(ProjectIdentifier))
+_TIME = member(value_of(Timestamp))
+_QUOTAS = member(QUOTAS)
+_QUOTAS_OF_USERS = member(map_of(value_of(UserIdentifier), QUOTAS))
+_EMPTY: FrozenMap[Any, Any] = FrozenMap()
+
+
+@attrs.frozen
+class ProjectStorageSnapshot(KeepsUnknown):
+    """The storage of a project at an earlier time.
+
+    Attributes:
+        project: Whose storage it is.
+        generated_at: When it was looked at.
+        project_quotas: Quota of the project on each volume.
+        user_quotas: Quotas of each user, by volume.
+
+    """
+
+    project: ProjectIdentifier = attrs.field(metadata=_PROJECT)
+    generated_at: Timestamp = attrs.field(metadata=_TIME)
+    project_quotas: Mapping[Volume, Quota] = attrs.field(metadata=_QUOTAS)
+    user_quotas: Mapping[UserIdentifier, Mapping[Volume, Quota]] = attrs.field(metadata=_QUOTAS_OF_USERS)
+
+    def renamed(self, project: ProjectIdentifier) -> Self:
+        """Give the project another name, and its users with it."""
+        quotas = renamed_users_of(self.user_quotas, self.project, project)
+        return attrs.evolve(self, project=project, user_quotas=quotas)
+
+
+@attrs.frozen
+class ProjectStorageReport(KeepsUnknown):
+    """The storage of a project, and perhaps what it was on earlier days. Nothing is checked between the
+    fields.
+
+    Attributes:
+        project: Whose storage it is.
+        generated_at: When it was looked at.
+        project_quotas: Quota of the project on each volume.
+        user_quotas: Quotas of each user, by volume.
+        users: Local name of each user.
+        daily_reports: Snapshots of earlier days.
+
+    """
+
+    project: ProjectIdentifier = attrs.field(metadata=_PROJECT)
+    generated_at: Timestamp = attrs.field(metadata=_TIME)
+    project_quotas: Mapping[Volume, Quota] = attrs.field(metadata=_QUOTAS)
+    user_quotas: Mapping[UserIdentifier, Mapping[Volume, Quota]] = attrs.field(metadata=_QUOTAS_OF_USERS)
+    users: Mapping[UserIdentifier, str] = attrs.field(metadata=member(map_of(value_of(UserIdentifier), TEXT)))
+    daily_reports: Mapping[Date, ProjectStorageSnapshot] = attrs.field(
+        default=_EMPTY, metadata=member(map_of(DATE, value_of(ProjectStorageSnapshot)), always=False)
+    )
+
+    @property
+    def snapshot(self) -> ProjectStorageSnapshot:
+        """What is on top, as a snapshot."""
+        return ProjectStorageSnapshot(self.project, self.generated_at, self.project_quotas, self.user_quotas)
+
+    def filtered(self, days: DateRange) -> Self:
+        """Keep the snapshots of a range, both ends included, and the top as it is."""
+        kept = {date: snapshot for date, snapshot in self.daily_reports.items() if date in days}
+        return attrs.evolve(self, daily_reports=kept)
+
+    def renamed(self, project: ProjectIdentifier) -> Self:
+        """Give the project another name, and its users with it, in the snapshots too."""
+        return attrs.evolve(
+            self,
+            project=project,
+            user_quotas=renamed_users_of(self.user_quotas, self.project, project),
+            users=renamed_users_of(self.users, self.project, project),
+            daily_reports={date: snapshot.renamed(project) for date, snapshot in self.daily_reports.items()},
+        )
+
+    @classmethod
+    def combined(cls, reports: Iterable[ProjectStorageReport]) -> ProjectStorageReport:
+        """Add reports to the first of them; those of other projects change nothing.
+
+        Raises:
+            RefusedError: There are none, or they come from different portals.
+
+        """
+        reports = list(reports)
+        if not reports:
+            raise RefusedError("There are no reports to combine")
+        combined = reports[0]
+        for report in reports[1:]:
+            if report.project.portal != combined.project.portal:
+                raise RefusedError(
+                    f"Reports of {combined.project} and {report.project} are of different portals"
+                    " and cannot be combined"
+                )
+            combined += report
+        return combined
+
+    def __add__(self, other: ProjectStorageReport) -> ProjectStorageReport:
+        """Merge two reports of one project; a report of another project changes nothing.
+
+        The one generated later stays on top (this one, if equal), the other becomes the snapshot of its day
+        in UTC. Of two snapshots of a day the later stays, and there is none of the day on top.
+        """
+        if not isinstance(other, ProjectStorageReport):
+            return NotImplemented
+        if other.project != self.project:
+            return self
+        top, below = (self, other) if self.generated_at >= other.generated_at else (other, self)
+        snapshots = dict(self.daily_reports)
+        newer = [*other.daily_reports.items()]
+        if (day := _day(below.generated_at)) is not None:
+            newer.append((day, below.snapshot))
+        for date, snapshot in newer:
+            if date not in snapshots or snapshots[date].generated_at < snapshot.generated_at:
+                snapshots[date] = snapshot
+        today = _day(top.generated_at)
+        return attrs.evolve(
+            top,
+            users={**below.users, **top.users},
+            daily_reports={date: snapshot for date, snapshot in snapshots.items() if date != today},
+            unknown={**below.unknown, **top.unknown},
+        )
+
+
+@attrs.frozen
+class StorageReport(KeepsUnknown):
+    """The storage of the projects of a portal.
+
+    Attributes:
+        portal: Whose projects they are.
+        reports: The projects.
+
+    """
+
+    portal: PortalIdentifier = attrs.field(metadata=member(value_of(PortalIdentifier)))
+    reports: Mapping[ProjectIdentifier, ProjectStorageReport] = attrs.field(
+        metadata=member(map_of(value_of(ProjectIdentifier), value_of(ProjectStorageReport)))
+    )
+
+    def _check(self) -> None:
+        check_projects(self.portal, self.reports)
+
+    def filtered(self, days: DateRange) -> Self:
+        """Keep the snapshots of a range, both ends included, and the top of each project as it is."""
+        return attrs.evolve(
+            self, reports={project: report.filtered(days) for project, report in self.reports.items()}
+        )
+
+    @classmethod
+    def combined(cls, reports: Iterable[StorageReport]) -> StorageReport:
+        """Unite the projects of reports of one portal; reports of one project are added.
+
+        Raises:
+            RefusedError: There are none, or they are of different portals.
+
+        """
+        reports = list(reports)
+        if not reports:
+            raise RefusedError("There are no reports to combine")
+        projects: defaultdict[ProjectIdentifier, list[ProjectStorageReport]] = defaultdict(list)
+        unknown: dict[str, Any] = {}
+        for report in reports:
+            if report.portal != reports[0].portal:
+                raise RefusedError(
+                    f"Reports of {reports[0].portal} and {report.portal} are of different portals"
+                    " and cannot be combined"
+                )
+            unknown = {**report.unknown, **unknown}
+            for project, one in report.reports.items():
+                projects[project].append(one)
+        return cls(
+            reports[0].portal,
+            {project: ProjectStorageReport.combined(each) for project, each in projects.items()},
+            unknown=unknown,
+        )
+
+
+def _day(moment: Timestamp) -> Date | None:
+    try:
+        return Date(*moment.civil_day)
+    except (ParseError, ValueError):  # outside of the years that a date of the protocol can have
+        return None
