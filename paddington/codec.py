@@ -90,7 +90,8 @@ def _payload(value: bytes, fingerprint: bytes) -> Opened | None:
     if type(content) is str:
         return Opened(None, content, fingerprint)
     # Further fields are left alone: a later release may have some.
-    match content:
-        case {"nonce": number, "payload": str(text)} if is_number(number):
+    if type(content) is dict and is_number(number := content.get("nonce")):
+        text = content.get("payload")
+        if type(text) is str:
             return Opened(number, text, fingerprint)
     return None

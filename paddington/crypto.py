@@ -43,6 +43,7 @@ PASSWORD_MEMORY_KIB_V1: Final = 19_456
 Random: TypeAlias = Callable[[int], bytes]
 """Gives so many random bytes; ``os.urandom`` everywhere but in tests."""
 
+_NO_UTF8: Final = "This password holds half a surrogate pair and has no UTF-8 form; type it again."
 _HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
 _DIGEST: Final = 64  # bytes that SHA-512 gives
 _BLOCK: Final = 128  # bytes that SHA-512 takes at a time, RFC 2104
@@ -144,7 +145,11 @@ class Key(_Secret):
         Raises:
             ConfigError: The password has no UTF-8 form.
         """
-        return cls(password_key(password).expose())
+        key = _password_key(password, PASSWORD_SALT, PASSWORD_MEMORY_KIB)
+        if key is None:
+            del password
+            raise ConfigError(_NO_UTF8)
+        return cls(key)
 
 
 class Salt(_Secret):
@@ -270,15 +275,16 @@ def password_key(password: str, *, salt: bytes = PASSWORD_SALT, memory_kib: int 
     if len(salt) != argon2i.SALTBYTES:
         del password
         raise ConfigError(f"The salt of a password has {argon2i.SALTBYTES} bytes, not {len(salt)}.")
-    secret = _utf8(password)
-    if secret is None:
+    key = _password_key(password, salt, memory_kib)
+    if key is None:
         del password
-        raise ConfigError("This password holds half a surrogate pair and has no UTF-8 form; type it again.")
-    return Key(argon2i.kdf(SIZE, secret, salt, opslimit=3, memlimit=memory_kib * 1024))
+        raise ConfigError(_NO_UTF8)
+    return Key(key)
 
 
-def _utf8(text: str) -> bytes | None:
+def _password_key(password: str, salt: bytes, memory_kib: int) -> bytes | None:
     try:
-        return text.encode()
+        secret = password.encode()
     except UnicodeEncodeError:
         return None
+    return argon2i.kdf(SIZE, secret, salt, opslimit=3, memlimit=memory_kib * 1024)

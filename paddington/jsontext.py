@@ -33,6 +33,7 @@ LONGEST_NUMBER: Final = 64
 _LEAST_INTEGER: Final = -(2**63)
 _GREATEST_INTEGER: Final = 2**64 - 1
 
+_BLANKS: Final = " \t\n\r"
 _STRINGS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NOT_BRACKETS: Final = re.compile(r"[^\[\]{}]++")
 _STEP: Final = {"[": 1, "{": 1, "]": -1, "}": -1}
@@ -85,8 +86,9 @@ def _parse(text: str | bytes) -> Any:
         return _Refused("no valid UTF-8")
     if text.count("[") + text.count("{") > DEEPEST and _too_deep(text):
         return _Refused(f"nested deeper than {DEEPEST}")
+    text = text.strip(_BLANKS)
     try:
-        value = _DECODER.decode(text)
+        value, end = _DECODER.raw_decode(text)
         if "\\u" in text:
             # An escaped half of a surrogate pair, in a key or in a value, cannot be written as UTF-8 again.
             _ENCODER.encode(value).encode()
@@ -98,7 +100,7 @@ def _parse(text: str | bytes) -> Any:
         return _Refused("half a surrogate pair")
     except RecursionError:
         return _Refused("nested too deep for the stack that is left")
-    return value
+    return value if end == len(text) else _Refused(f"more text after character {end}")
 
 
 def _write(value: object) -> str | None:

@@ -1,0 +1,173 @@
+"""What the tests of the pure core share: published vectors, configured entries, two linked sides."""
+
+import json
+import os
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import attrs
+from hypothesis import strategies as st
+
+from paddington.codec import EnvelopeCodec
+from paddington.crypto import Key, Salt
+from paddington.envelope import EnvelopeKeys, Mark, seal_frame
+from paddington.handshake import (
+    ClientHandshake,
+    Established,
+    Identified,
+    LocalService,
+    Send,
+    ServerHandshake,
+)
+from paddington.jsontext import write
+from paddington.limits import Limits
+from paddington.replay import InfoMemory
+from paddington.session import Session
+
+VECTORS: dict[str, Any] = json.loads(
+    (Path(__file__).parents[1] / "data" / "wire_vectors.json").read_text(encoding="utf-8")
+)
+
+NOW = 1_790_000_000.0
+
+
+@attrs.frozen
+class Entry:
+    name: str
+    zone: str = "default"
+    inner_key: Key = attrs.field(factory=Key.generate)
+    outer_key: Key = attrs.field(factory=Key.generate)
+    plain_salts: bool = False
+
+
+def keys_of(vector: dict[str, Any]) -> EnvelopeKeys:
+    return EnvelopeKeys.derive(
+        Key.from_hex(vector["inner_key"]),
+        Key.from_hex(vector["outer_key"]),
+        Salt.from_hex(vector["inner_salt"]),
+        Salt.from_hex(vector["outer_salt"]),
+    )
+
+
+def random_of(vector: dict[str, Any]) -> bytes:
+    return bytes.fromhex(
+        "".join(vector[n] for n in ("inner_info", "outer_info", "inner_nonce", "outer_nonce"))
+    )
+
+
+def some_keys() -> EnvelopeKeys:
+    return EnvelopeKeys.derive(Key.generate(), Key.generate(), Salt.generate(), Salt.generate())
+
+
+def frame_of(keys: EnvelopeKeys, value: object) -> str:
+    """A frame such as a peer without a mark makes it."""
+    return seal_frame(keys, write(value).encode(), os.urandom(112))
+
+
+@attrs.define
+class Sides:
+    """Two sessions with the same keys."""
+
+    keys: EnvelopeKeys
+    left: Session
+    right: Session
+
+
+def sides(*, numbers: bool = True, limits: Limits | None = None) -> Sides:
+    keys = some_keys()
+    limits = limits or Limits()
+
+    def session() -> Session:
+        return Session(
+            EnvelopeCodec(keys, Mark.generate()),
+            peer_numbers=numbers,
+            infos=InfoMemory(limits.remembered_infos),
+            limits=limits,
+        )
+
+    return Sides(keys, session(), session())
+
+
+@attrs.define
+class Pair:
+    """Both sides of one handshake, with every frame that passed."""
+
+    entry: Entry
+    client: ClientHandshake
+    server: ServerHandshake
+    frames: list[str] = attrs.field(factory=list)
+
+
+def pair(
+    client: LocalService, server: LocalService, entry: Entry, *, now: float = NOW, plain: bool = False
+) -> Pair:
+    """Begin a handshake; the entry has the client's name and the keys of both."""
+    dialled = attrs.evolve(entry, name=server.name, plain_salts=plain)
+    dialling = ClientHandshake(client, dialled, unix_seconds=now)
+    return Pair(entry, dialling, ServerHandshake(server, [entry], dialling.headers(), unix_seconds=now))
+
+
+def greet(two: Pair) -> Identified:
+    """Go on until the server knows who calls."""
+    two.frames.append(two.client.first_frame())
+    for _ in range(2):
+        action = two.server.receive(two.frames[-1])
+        if isinstance(action, Identified):
+            return action
+        assert isinstance(action, Send)
+        reply = two.client.receive(action.frame)
+        assert isinstance(reply, Send)
+        two.frames += [action.frame, reply.frame]
+    raise AssertionError
+
+
+def establish(two: Pair) -> tuple[Established, Established]:
+    """Go on until both are primary: the client's and the server's view."""
+    greet(two)
+    answer = two.server.answer()
+    two.frames.append(answer.frame)
+    established = two.client.receive(answer.frame)
+    assert isinstance(established, Established)
+    assert answer.established is not None
+    return established, answer.established
+
+
+def seeded(seed: int) -> Callable[[int], bytes]:
+    return random.Random(seed).randbytes
+
+
+def locals_of(trace: TracebackType | None) -> Iterator[object]:
+    """Every local variable that a report about an error could print, but those of the test itself."""
+    while trace is not None:
+        if "/tests/" not in trace.tb_frame.f_code.co_filename:
+            yield from trace.tb_frame.f_locals.values()
+        trace = trace.tb_next
+
+
+def everything_said(error: BaseException) -> str:
+    """All that a report with local variables would print about an error."""
+    said = [repr(error), str(error), repr(error.args), repr(vars(error))]
+    said += [repr(value) for value in locals_of(error.__traceback__)]
+    for linked in (error.__cause__, error.__context__):
+        if linked is not None:
+            said.append(everything_said(linked))
+    return "\n".join(said)
+
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+payloads = st.text(st.characters(exclude_categories=["Cs"]))
