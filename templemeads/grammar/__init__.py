@@ -108,9 +108,10 @@ from .node import Node
 from .notifications import Forward, Notification
 from .patterns import DomainPattern, MembershipControl, ProjectTemplate, is_address_allowed
 from .portal_rule import check_portal
+from .reading import Cut
 from .storage import Quota, QuotaLimit, StorageSize, StorageUsage, Volume
 from .storage_reports import ProjectStorageReport, ProjectStorageSnapshot, StorageReport
-from .table import Cut, Instruction, find_instruction, instructions
+from .table import Instruction, find_instruction, instructions
 from .timestamps import Timestamp
 from .usage import Usage
 from .usage_reports import DailyProjectUsageReport, ProjectUsageReport, UsageReport

@@ -107,36 +107,49 @@ class Allocation(TextValue):
             node: What a node has.
 
         Raises:
-            ParseError: Nothing is allocated, or the unit is not one of `UNITS`, or the node has nothing of
-            the kind.
+            ParseError: Nothing is allocated, or the unit is not one of `UNITS`, or a node has nothing of the
+            kind.
 
         """
         if self.size is None or self.units not in UNITS:
-            raise ParseError(
-                f"{quoted(str(self))} cannot be counted in node hours", expected=", ".join(UNITS)
-            )
-        divisor = _per_node_hour(node)[self.units]
+            raise ParseError(f"{quoted(str(self))} cannot be counted in hours", expected=", ".join(UNITS))
+        # Hours of CPUs divide by cores too: existing agents do, and amounts must agree.
+        divisor = node.cores if self.units == "CPUHR" else _per_hour(node)[self.units]
         if not divisor:
-            raise ParseError(f"{quoted(str(self))} cannot be counted in node hours: a node has none of that")
+            raise ParseError(f"{quoted(str(self))} cannot be counted in hours: a node has none of that")
         return self.size / divisor
 
-    @classmethod
-    def of_node_hours(cls, hours: float, node: Node, units: str = "NHR") -> Self:
-        """Make an allocation that is worth a number of node hours.
+    def hours(self, units: str, node: Node) -> float:
+        """Give the hours of one resource that the allocation is worth.
 
         Args:
-            hours: Hours of a whole node.
+            units: One of `UNITS`, which says which resource.
             node: What a node has.
-            units: One of `UNITS`.
 
         Raises:
-            ParseError: It is another unit, or the number is negative.
+            ParseError: As for `node_hours`, or the other unit is not one of `UNITS`.
 
         """
-        if units not in UNITS:
-            raise ParseError(f"{quoted(units)} cannot be counted in node hours", expected=", ".join(UNITS))
-        factor = node.cpus if units == "CPUHR" else _per_node_hour(node)[units]
-        return cls(hours * factor, units)
+        return self.node_hours(node) * _resource(units, node)
+
+    @classmethod
+    def of_hours(cls, hours: float, units: str, node: Node) -> Self:
+        """Make an allocation of node hours from hours of one resource; of billing hours, one of those.
+
+        Args:
+            hours: How many, zero or more.
+            units: One of `UNITS`, which says of which resource.
+            node: What a node has.
+
+        Raises:
+            ParseError: The unit is not one of `UNITS`, the number is negative, or a node has nothing of the
+            kind.
+
+        """
+        divisor = _resource(units, node)
+        if not divisor:
+            raise ParseError(f"Hours of {units} cannot be counted: a node has none of that")
+        return cls(hours / divisor, "BHR" if units == "BHR" else "NHR")
 
     def __str__(self) -> str:
         """The canonical text; the shortest number, never with an exponent."""
@@ -145,16 +158,22 @@ class Allocation(TextValue):
         return f"{_plain(self.size)} {self.units}"
 
 
-def _per_node_hour(node: Node) -> dict[str, float]:
-    # Hours of CPUs divide by cores too: existing agents do, and amounts must agree.
+def _per_hour(node: Node) -> dict[str, float]:
+    """Give how much of each resource an hour of a whole node is."""
     return {
         "NHR": 1,
-        "CPUHR": node.cores,
+        "CPUHR": node.cpus,
         "COREHR": node.cores,
         "GPUHR": node.gpus,
         "GBHR": node.memory_gb,
         "BHR": node.billing,
     }
+
+
+def _resource(units: str, node: Node) -> float:
+    if units not in UNITS:
+        raise ParseError(f"{quoted(units)} cannot be counted in hours", expected=", ".join(UNITS))
+    return _per_hour(node)[units]
 
 
 def _plain(number: float) -> str:

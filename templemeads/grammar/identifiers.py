@@ -15,7 +15,7 @@ import attrs
 from templemeads.errors import ParseError
 from templemeads.quoting import quoted
 
-from .text import TextValue, require_text
+from .text import TextValue, require_text, slot_setter
 from .whitespace import indent, trim
 
 LONGEST_COMPONENT: Final = 64
@@ -106,10 +106,12 @@ class PortalIdentifier(TextValue):
             ParseError: The text is not a portal's name.
 
         """
-        match = _PORTAL(trim(text))
+        match = _PORTAL(text) or _PORTAL(trim(text))
         if match is None:
             raise _refusal("A portal identifier", text, ("portal",))
-        return cls(match.group())
+        made = object.__new__(cls)
+        _set_portal(made, match[1])
+        return made
 
     def __str__(self) -> str:
         """The canonical text."""
@@ -145,7 +147,10 @@ class ProjectIdentifier(TextValue):
         match = _PROJECT(text) or _PROJECT(".".join(map(trim, text.split(".", 2))))
         if match is None:
             raise _refusal("A project identifier", text, ("project", "portal"))
-        return cls(*match.groups())
+        made = object.__new__(cls)
+        _set_project(made, match[1])
+        _set_project_portal(made, match[2])
+        return made
 
     @property
     def portal_identifier(self) -> PortalIdentifier:
@@ -190,7 +195,11 @@ class UserIdentifier(TextValue):
         match = _USER(text) or _USER(".".join(map(trim, text.split(".", 3))))
         if match is None:
             raise _refusal("A user identifier", text, ("username", "project", "portal"))
-        return cls(*match.groups())
+        made = object.__new__(cls)
+        _set_username(made, match[1])
+        _set_user_project(made, match[2])
+        _set_user_portal(made, match[3])
+        return made
 
     @property
     def project_identifier(self) -> ProjectIdentifier:
@@ -205,3 +214,12 @@ class UserIdentifier(TextValue):
     def __str__(self) -> str:
         """The canonical text."""
         return f"{self.username}.{self.project}.{self.portal}"
+
+
+# What is read has matched the pattern that the constructors check, so the slots are filled directly.
+_set_portal = slot_setter(PortalIdentifier, "portal")
+_set_project = slot_setter(ProjectIdentifier, "project")
+_set_project_portal = slot_setter(ProjectIdentifier, "portal")
+_set_username = slot_setter(UserIdentifier, "username")
+_set_user_project = slot_setter(UserIdentifier, "project")
+_set_user_portal = slot_setter(UserIdentifier, "portal")

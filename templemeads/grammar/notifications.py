@@ -16,7 +16,7 @@ from templemeads.errors import ParseError
 
 from .destinations import Destination
 from .events import Event, is_event, single_entry
-from .strictjson import RepeatedKeys
+from .strictjson import refuse_repeated
 from .text import json_name, json_text
 from .uuids import parse_uuid
 from .whitespace import indent, refuse_surrogates, trim
@@ -132,13 +132,7 @@ class Notification:
     def _from_json(cls, value: object, depth: int) -> Self:
         if not isinstance(value, Mapping):
             raise ParseError(f"A notification is a JSON object, not {json_name(value)}", expected="an object")
-        if isinstance(value, RepeatedKeys):
-            names = [name for name, _ in value.pairs]
-            for name in _FIELDS:
-                if names.count(name) > 1:
-                    raise ParseError(
-                        f'The field "{name}" of a notification is given twice', expected="one of each"
-                    )
+        refuse_repeated(value, _FIELDS)
         for name in _FIELDS[:3]:
             if name not in value:
                 raise ParseError(f'A notification needs the field "{name}"', expected=f'"{name}"')

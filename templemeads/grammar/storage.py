@@ -25,8 +25,8 @@ LARGEST_SIZE: Final = 2**64 - 1
 UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB")
 """The units, each 1024 of the one before."""
 
-_FACTORS: Final = {
-    name: 1024**power
+_FACTORS: Final[dict[str, int]] = {
+    name: 1 << 10 * power
     for power, names in enumerate(
         ("B BYTES", "KB KILOBYTES", "MB MEGABYTES", "GB GIGABYTES", "TB TERABYTES", "PB PETABYTES")
     )

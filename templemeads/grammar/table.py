@@ -19,9 +19,7 @@ import difflib
 import enum
 import inspect
 import sys
-import typing
-from collections.abc import Callable
-from typing import Any, ClassVar, Final, Self, TypeVar, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, dataclass_transform
 
 import attrs
 
@@ -29,11 +27,13 @@ from templemeads.errors import ParseError
 from templemeads.quoting import quoted
 
 from .dates import DateRange
-from .text import TextValue
+from .reading import Argument, ArgumentReader, Cut, Row, RowReader
+from .text import TextValue, slot_setter
 from .whitespace import refuse_surrogates, trim
 
-if typing.TYPE_CHECKING:
+if TYPE_CHECKING:
     import datetime as dt
+    from collections.abc import Callable
 
 MAX_DEPTH: Final = 8
 """Instructions inside of each other at most. Existing agents write one `submit` around an instruction."""
@@ -47,19 +47,6 @@ _LONGEST_KEYWORD: Final = 40
 T = TypeVar("T", bound="Instruction")
 
 
-class Cut(enum.Enum):
-    """How the text after the keyword is cut into arguments."""
-
-    REST = "rest"
-    """One argument: everything after the first space."""
-    WORDS = "words"
-    """Argument *n* is word *n*; surplus words are ignored."""
-    WORDS_THEN_REST = "words, then rest"
-    """Like words, but the last argument is everything that remains."""
-    NONE = "none"
-    """No argument; whatever follows is ignored."""
-
-
 class Nobody(enum.Enum):
     """The statement of an instruction that speaks of no portal's users or projects."""
 
@@ -67,28 +54,6 @@ class Nobody(enum.Enum):
 
 
 NOBODY: Final = Nobody.NOBODY
-
-
-Reader = Callable[[str, "dt.date | None", int], object]
-"""Reads an argument from text, the day that ``today`` is, and the depth that is left."""
-
-
-@attrs.frozen
-class Argument:
-    """One argument of an instruction.
-
-    Attributes:
-        name: Name of the field.
-        kind: Its type: one with ``parse``, or str for a path.
-        default: Text that is read where the argument is left out, or None where it must be there.
-        read: Reads it.
-
-    """
-
-    name: str
-    kind: type[Any]  # any class with ``parse``; they share no base, because `Date` and str are among them
-    default: str | None
-    read: Reader
 
 
 _BY_KEYWORD: Final[dict[str, type[Instruction]]] = {}
@@ -106,6 +71,7 @@ class Instruction(TextValue):
         owner: Name of the field whose portal must be the sender's, or NOBODY.
         new: Whether agents before the newer generation do not know it.
         parameters: Its arguments, in order.
+        reader: Reads its arguments.
 
     """
 
@@ -119,6 +85,7 @@ class Instruction(TextValue):
     owner: ClassVar[str | Nobody]
     new: ClassVar[bool]
     parameters: ClassVar[tuple[Argument, ...]]
+    reader: ClassVar[RowReader]
 
     def __attrs_post_init__(self) -> None:
         """Refuse arguments of other types; values were checked when they were made."""
@@ -159,7 +126,7 @@ class Instruction(TextValue):
         if max_depth < 1:
             message = f"No more than {MAX_DEPTH} instructions may be inside of each other"
             raise ParseError(message, text=text, position=0, expected="an instruction that carries no other")
-        return _READERS[row.cut](row, text, len(keyword) + 1, today, max_depth)
+        return row.reader(text, len(keyword) + 1, today, max_depth)  # type: ignore[no-any-return]
 
     def arguments(self) -> list[str]:
         """Give the canonical text of each argument."""
@@ -218,68 +185,6 @@ def _unknown(word: str, text: str) -> ParseError:
     )
 
 
-def _read_none(row: type[T], _text: str, _start: int, _today: dt.date | None, _depth: int) -> T:
-    return row()
-
-
-def _read_rest(row: type[T], text: str, start: int, _today: dt.date | None, _depth: int) -> T:
-    parameter = row.parameters[0]
-    try:
-        value = parameter.kind.parse(text[start:])
-    except ParseError as error:
-        raise _blame(row, parameter, error, text, start) from None
-    made = object.__new__(row)
-    object.__setattr__(made, parameter.name, value)
-    return made
-
-
-def _read_words(row: type[T], text: str, start: int, today: dt.date | None, depth: int) -> T:
-    return _read_pieces(row, text, text[start:].split(" ", len(row.parameters)), start, today, depth)
-
-
-def _read_words_then_rest(row: type[T], text: str, start: int, today: dt.date | None, depth: int) -> T:
-    return _read_pieces(row, text, text[start:].split(" ", len(row.parameters) - 1), start, today, depth)
-
-
-def _read_pieces(
-    row: type[T], text: str, pieces: list[str], start: int, today: dt.date | None, depth: int
-) -> T:
-    made = object.__new__(row)
-    for index, parameter in enumerate(row.parameters):
-        piece = pieces[index] if index < len(pieces) else parameter.default
-        if piece is None:
-            message = f"{row.keyword} lacks its {parameter.name}, a {parameter.kind.__name__}"
-            raise ParseError(message, text=text, position=len(text), expected=parameter.kind.__name__)
-        try:
-            value = parameter.read(piece, today, depth)
-        except ParseError as error:
-            raise _blame(row, parameter, error, text, start) from None
-        object.__setattr__(made, parameter.name, value)
-        start += len(piece) + 1
-    return made
-
-
-def _blame(
-    row: type[Instruction], parameter: Argument, error: ParseError, text: str, start: int
-) -> ParseError:
-    """See the error of an argument from the whole instruction, and name the commonest mistakes."""
-    if start >= len(text):
-        message = f"{row.keyword} lacks its {parameter.name}, a {parameter.kind.__name__}"
-        return ParseError(message, text=text, position=len(text), expected=parameter.kind.__name__)
-    if row.cut is not Cut.REST and text[start] == " ":
-        message = "Two spaces in a row: between the words of an instruction stands one"
-        return ParseError(message, text=text, position=start, expected=parameter.kind.__name__)
-    return error.inside(text, start)
-
-
-_READERS: Final = {
-    Cut.NONE: _read_none,
-    Cut.REST: _read_rest,
-    Cut.WORDS: _read_words,
-    Cut.WORDS_THEN_REST: _read_words_then_rest,
-}
-
-
 def check_path(path: str) -> str:
     """Give back a path if it can be the argument of an instruction: no space, and no blank at its ends.
 
@@ -298,7 +203,7 @@ def check_path(path: str) -> str:
     return path
 
 
-def _reader(kind: type[Any]) -> Reader:
+def _reader(kind: type[Any]) -> ArgumentReader:
     """Find out how arguments of a type are read."""
     if kind is str:
         return lambda text, _today, _depth: check_path(trim(text))
@@ -336,15 +241,22 @@ def instruction(
     """
 
     def make(row: type[T]) -> type[T]:
-        types = typing.get_type_hints(row)
-        names = list(inspect.get_annotations(row))
+        types = inspect.get_annotations(row, eval_str=True)
+        names = list(types)
         made = attrs.frozen(row)
         made.keyword, made.synonyms, made.cut = keyword, synonyms, cut
         made.result, made.owner, made.new = result, owner, new
         made.parameters = tuple(
-            Argument(name, types[name], default if name == names[-1] else None, _reader(types[name]))
+            Argument(
+                name,
+                types[name],
+                default if name == names[-1] else None,
+                _reader(types[name]),
+                slot_setter(made, name),
+            )
             for name in names
         )
+        made.reader = Row(made, keyword, cut, made.parameters).reader()
         for word in (keyword, *synonyms):
             if word in _BY_KEYWORD:
                 raise ValueError(f"Two instructions are called {word}")

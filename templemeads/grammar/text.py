@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from templemeads.errors import ParseError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class TextValue:
@@ -38,6 +41,15 @@ class TextValue:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self)!r})"
+
+
+def slot_setter(kind: type, name: str) -> Callable[[object, object], None]:
+    """Give the function that fills one slot of a frozen class.
+
+    For readers that have just done all the checks of the constructor, which would cost as much again.
+    """
+    setter: Callable[[object, object], None] = getattr(kind, name).__set__
+    return setter
 
 
 def json_text(value: object, kind: str) -> str:

@@ -126,25 +126,27 @@ class Usage(Record):
         """Give the text for people in hours, however many they are."""
         return f"{self.hours:.3f} hours"
 
-    def __add__(self, other: Usage) -> Usage:
+    def __add__(self, other: object) -> Usage:
         """Add, as far as 2**64 - 1 seconds."""
-        return (
-            Usage(min(self.seconds + other.seconds, LONGEST_USAGE))
-            if isinstance(other, Usage)
-            else NotImplemented
-        )
+        if not isinstance(other, Usage):
+            return NotImplemented
+        return Usage(min(self.seconds + other.seconds, LONGEST_USAGE))
 
-    def __sub__(self, other: Usage) -> Usage:
+    def __sub__(self, other: object) -> Usage:
         """Subtract, as far as 0."""
-        return Usage(max(self.seconds - other.seconds, 0)) if isinstance(other, Usage) else NotImplemented
+        if not isinstance(other, Usage):
+            return NotImplemented
+        return Usage(max(self.seconds - other.seconds, 0))
 
-    def __mul__(self, factor: float) -> Usage:
+    def __mul__(self, factor: object) -> Usage:
         """Multiply; the fraction of a second is cut off."""
-        return Usage(_clamped(self.seconds * factor)) if isinstance(factor, int | float) else NotImplemented
+        if not isinstance(factor, int | float):
+            return NotImplemented
+        return Usage(_clamped(self.seconds * factor))
 
     __rmul__ = __mul__
 
-    def __truediv__(self, divisor: float) -> Usage:
+    def __truediv__(self, divisor: object) -> Usage:
         """Divide; the fraction of a second is cut off, and dividing by 0 gives 0."""
         if not isinstance(divisor, int | float):
             return NotImplemented

@@ -1,7 +1,8 @@
 """Projects and users, at a system."""
 
 from templemeads.grammar.identifiers import ProjectIdentifier, UserIdentifier
-from templemeads.grammar.table import Cut, Instruction, check_path, instruction
+from templemeads.grammar.reading import Cut
+from templemeads.grammar.table import Instruction, check_path, instruction
 
 
 @instruction("add_project", Cut.REST, result="ProjectMapping", owner="project")

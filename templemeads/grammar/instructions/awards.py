@@ -2,7 +2,8 @@
 
 from templemeads.grammar.awards import AwardDetails
 from templemeads.grammar.identifiers import PortalIdentifier, ProjectIdentifier
-from templemeads.grammar.table import Cut, Instruction, instruction
+from templemeads.grammar.reading import Cut
+from templemeads.grammar.table import Instruction, instruction
 
 
 @instruction(

@@ -5,7 +5,8 @@ The last agent of the path unpacks what is inside and puts it as a job of its ow
 
 from templemeads.errors import ParseError
 from templemeads.grammar.destinations import Destination
-from templemeads.grammar.table import MAX_DEPTH, NOBODY, Cut, Instruction, instruction
+from templemeads.grammar.reading import Cut
+from templemeads.grammar.table import MAX_DEPTH, NOBODY, Instruction, instruction
 
 
 @instruction("submit", Cut.WORDS_THEN_REST, result=None, owner=NOBODY)

@@ -1,8 +1,9 @@
 """Limits and quotas."""
 
 from templemeads.grammar.identifiers import ProjectIdentifier, UserIdentifier
+from templemeads.grammar.reading import Cut
 from templemeads.grammar.storage import QuotaLimit, Volume
-from templemeads.grammar.table import Cut, Instruction, instruction
+from templemeads.grammar.table import Instruction, instruction
 from templemeads.grammar.usage import Usage
 
 

@@ -2,8 +2,9 @@
 
 from templemeads.grammar.dates import DateRange
 from templemeads.grammar.mappings import ProjectMapping, UserMapping
+from templemeads.grammar.reading import Cut
 from templemeads.grammar.storage import QuotaLimit, Volume
-from templemeads.grammar.table import Cut, Instruction, instruction
+from templemeads.grammar.table import Instruction, instruction
 from templemeads.grammar.usage import Usage
 
 

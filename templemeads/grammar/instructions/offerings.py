@@ -1,7 +1,8 @@
 """Offerings, between a bridge and its portal."""
 
 from templemeads.grammar.destinations import Destinations
-from templemeads.grammar.table import NOBODY, Cut, Instruction, instruction
+from templemeads.grammar.reading import Cut
+from templemeads.grammar.table import NOBODY, Instruction, instruction
 
 
 @instruction("sync_offerings", Cut.REST, result="Destinations", owner=NOBODY)

@@ -2,7 +2,8 @@
 
 from templemeads.grammar.dates import DateRange
 from templemeads.grammar.identifiers import PortalIdentifier, ProjectIdentifier
-from templemeads.grammar.table import Cut, Instruction, instruction
+from templemeads.grammar.reading import Cut
+from templemeads.grammar.table import Instruction, instruction
 
 
 @instruction("get_usage_report", Cut.WORDS, result="ProjectUsageReport", owner="project", default="this_week")
