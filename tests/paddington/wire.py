@@ -2,8 +2,7 @@
 
 import json
 import os
-import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -13,7 +12,7 @@ from hypothesis import strategies as st
 
 from paddington.codec import EnvelopeCodec
 from paddington.crypto import Key, Salt
-from paddington.envelope import EnvelopeKeys, Mark, seal_frame
+from paddington.envelope import EnvelopeKeys, Mark, open_frame, seal_frame
 from paddington.handshake import (
     ClientHandshake,
     Established,
@@ -25,6 +24,7 @@ from paddington.handshake import (
 from paddington.jsontext import write
 from paddington.limits import Limits
 from paddington.replay import InfoMemory
+from paddington.salts import SentSalts
 from paddington.session import Session
 
 VECTORS: dict[str, Any] = json.loads(
@@ -135,8 +135,94 @@ def establish(two: Pair) -> tuple[Established, Established]:
     return established, answer.established
 
 
-def seeded(seed: int) -> Callable[[int], bytes]:
-    return random.Random(seed).randbytes
+@attrs.define
+class ScriptedPeer:
+    """The far side of a handshake, of any release and any honesty: it seals whatever a test says.
+
+    Attributes:
+        entry: The pre-shared keys.
+        inner_salt: Salt of the connection.
+        outer_salt: Salt of the connection.
+        inner: Inner session key.
+        outer: Outer session key.
+    """
+
+    entry: Entry
+    inner_salt: Salt = attrs.field(factory=Salt.generate)
+    outer_salt: Salt = attrs.field(factory=Salt.generate)
+    inner: Key = attrs.field(factory=Key.generate)
+    outer: Key = attrs.field(factory=Key.generate)
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        return SentSalts.masked(
+            self.inner_salt,
+            self.outer_salt,
+            inner_key=self.entry.inner_key,
+            outer_key=self.entry.outer_key,
+        ).headers()
+
+    @property
+    def preshared(self) -> EnvelopeKeys:
+        return self._keys(self.entry.inner_key, self.entry.outer_key)
+
+    @property
+    def answering(self) -> EnvelopeKeys:
+        return self._keys(self.entry.inner_key, self.outer)
+
+    @property
+    def session(self) -> EnvelopeKeys:
+        return self._keys(self.inner, self.outer)
+
+    def _keys(self, inner: Key, outer: Key) -> EnvelopeKeys:
+        return EnvelopeKeys.derive(inner, outer, self.inner_salt, self.outer_salt)
+
+    def greeting(self, key: Key, **more: object) -> dict[str, object]:
+        return {"session_key": {"data": key.hex()}, "engine": "scripted", "version": "9.9.9", **more}
+
+    def details(self, name: str | None = None, *, waiting: bool = False, **more: object) -> dict[str, object]:
+        status = {"server_is_secondary": False, "client_is_secondary": waiting}
+        fields = {
+            "name": name or self.entry.name,
+            "zone": self.entry.zone,
+            "version": 2,
+            "standby_status": status,
+        }
+        return fields | more
+
+
+GENERATIONS: dict[str, tuple[dict[str, object], dict[str, object]]] = {
+    "0.32": ({}, {}),
+    "0.90": ({"nonce": 0}, {"nonce": 1, "supports_nonce": True}),
+    "0.91": ({"nonce": 0, "epoch": 2**64 - 1}, {"nonce": 1, "epoch": 2**64 - 1, "supports_nonce": True}),
+    "nulls": ({"nonce": None, "epoch": None}, {"nonce": None, "epoch": None, "supports_nonce": None}),
+}
+"""What the releases add to Handshake and PeerDetails."""
+
+
+def dial(service: LocalService, server: ScriptedPeer) -> ClientHandshake:
+    """Begin to dial a scripted server, which reads the salts and our Handshake."""
+    client = ClientHandshake(service, server.entry, unix_seconds=NOW)
+    salts = SentSalts.read(client.headers())
+    server.inner_salt, server.outer_salt = salts.salts(
+        inner_key=server.entry.inner_key, outer_key=server.entry.outer_key
+    )
+    value, _ = open_frame(server.preshared, client.first_frame())
+    server.outer = Key.from_hex(json.loads(value)["session_key"]["data"])
+    return client
+
+
+def call(service: LocalService, client: ScriptedPeer) -> ServerHandshake:
+    """Let a scripted client open the WebSocket."""
+    return ServerHandshake(service, [client.entry], client.headers, unix_seconds=NOW)
+
+
+def begin(server: ServerHandshake, client: ScriptedPeer, **more: object) -> None:
+    """Let a scripted client send its Handshake and read the answer."""
+    action = server.receive(frame_of(client.preshared, client.greeting(client.outer, **more)))
+    assert isinstance(action, Send)
+    value, _ = open_frame(client.answering, action.frame)
+    client.inner = Key.from_hex(json.loads(value)["session_key"]["data"])
 
 
 def locals_of(trace: TracebackType | None) -> Iterator[object]:
