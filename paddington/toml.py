@@ -7,12 +7,13 @@ mistake may be a key.
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any, TypeGuard, TypeVar
 
 import attrs
 import tomlkit
 import tomlkit.exceptions
+import tomlkit.items
 from tomlkit.items import AoT, Item
 
 from paddington.errors import ConfigError
@@ -148,7 +149,8 @@ def located(error: ConfigError, where: str) -> ConfigError:
 def format_toml(values: Table) -> str:
     """TOML text of plain values; what is None is left out."""
     document = tomlkit.document()
-    update(document, values)
+    for key, value in _ordered(values):
+        document[key] = _item(value)
     return tomlkit.dumps(document)
 
 
@@ -180,46 +182,57 @@ def update(
         identity: Keys that together tell which entry of an array is which.
     """
     for key, value in values.items():
+        present = target.get(key)
         if value is None:
             target.pop(key, None)
-            continue
-        present = target.get(key)
-        if present is None:
-            target[key] = _item(value)
+        elif present is None:
+            target[key] = _spaced(_item(value))
         elif _plain(present) == value and type(_plain(present)) is type(value):
             continue
         elif isinstance(value, Mapping) and isinstance(present, MutableMapping):
             update(present, value, identity)
-            for gone in [name for name in present if name not in value and _is_choice(value)]:
-                del present[gone]
+            if _is_choice(value):
+                for gone in [name for name in present if name not in value]:
+                    del present[gone]
         elif _is_tables(value) and isinstance(present, AoT):
-            target[key] = _merged(present, value, identity)
-        else:
+            _merge(present, value, identity)
+        elif _is_tables(value) or isinstance(present, AoT):
+            # The one is a header of its own, the other belongs among the keys: not to be put in place.
             del target[key]
+            target[key] = _spaced(_item(value))
+        else:
             target[key] = _item(value)
 
 
-def _merged(present: AoT, values: Iterable[Table], identity: Sequence[str]) -> AoT:
-    known = {tuple(_plain(entry).get(name) for name in identity): entry for entry in present}
-    merged = tomlkit.aot()
-    for value in values:
-        entry = known.get(tuple(value.get(name) for name in identity))
-        if entry is None:
-            merged.append(_item(value))
+def _merge(present: AoT, values: list[Table], identity: Sequence[str]) -> None:
+    def of(entry: Table) -> tuple[object, ...]:
+        return tuple(entry.get(name) for name in identity)
+
+    wanted = {of(value): value for value in values}
+    for index in reversed(range(len(present))):
+        entry = present[index]
+        value = wanted.pop(of(_plain(entry)), None)
+        if value is None:
+            del present[index]
         else:
             update(entry, value, identity)
-            merged.append(entry)
-    return merged
+    for value in wanted.values():
+        present.append(_spaced(_item(value)))
+
+
+def _spaced(item: Item) -> Item:
+    """A blank line in front of a table that joins a file."""
+    first = item[0] if isinstance(item, AoT) else item
+    if isinstance(first, tomlkit.items.Table):
+        first.trivia.indent = "\n"
+    return item
 
 
 def _item(value: object) -> Item:
     """A new tomlkit item: scalars of a table before its sub-tables, as the reference writes them."""
     if isinstance(value, Mapping):
         table = tomlkit.table()
-        entries = [(key, each) for key, each in value.items() if each is not None]
-        for key, each in sorted(
-            entries, key=lambda entry: isinstance(entry[1], Mapping) or _is_tables(entry[1])
-        ):
+        for key, each in _ordered(value):
             table[key] = _item(each)
         return table
     if _is_tables(value):
@@ -228,6 +241,11 @@ def _item(value: object) -> Item:
             array.append(_item(each))
         return array
     return tomlkit.item(value)
+
+
+def _ordered(values: Table) -> list[tuple[str, Any]]:
+    present = [(key, value) for key, value in values.items() if value is not None]
+    return sorted(present, key=lambda entry: isinstance(entry[1], Mapping) or _is_tables(entry[1]))
 
 
 def _is_tables(value: object) -> TypeGuard[list[Table]]:

@@ -62,8 +62,6 @@ class Url:
         host = parts.hostname or "localhost"
         if ":" in host:
             _check_ipv6(host, text)
-        if port == 0:
-            raise ConfigError(f"The url {quoted(text)} has port 0, where nobody can call")
         if port is None or port == DEFAULT_PORTS[scheme]:
             return cls(scheme, host, DEFAULT_PORTS[scheme])
         return cls(scheme, host, port, parts.path or "/")

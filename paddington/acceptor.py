@@ -1,0 +1,207 @@
+"""The listening side: from an accepted stream to a primary connection.
+
+Every stream has a task of its own with a wall around it: whatever a caller does, and whatever goes wrong in
+serving it, ends that one connection and is counted. Nothing that a caller sends before its handshake is over
+gets an answer that tells why it was refused.
+"""
+
+import errno
+import logging
+from typing import Final
+
+import attrs
+import trio
+
+from paddington.address import IPAddress, parse_address
+from paddington.causes import explain
+from paddington.connection import Connection
+from paddington.errors import ConfigError, HandshakeError, PaddingtonError, ProtocolError
+from paddington.gate import Gate, Ticket, holding
+from paddington.handshake import Answer, Identified, Send, ServerHandshake
+from paddington.host import Host, Opening
+from paddington.peer_config import ClientConfig
+from paddington.standby import Place
+from paddington.text import quoted
+from paddington.websocket import Headers, WebSocket, open_server
+
+logger: Final = logging.getLogger(__name__)
+
+PAUSE_SECONDS: Final = 0.5
+"""Pause before accepting again when the system has no room for another connection."""
+
+
+@attrs.define(eq=False)
+class Acceptor:
+    """Accepts callers for one service.
+
+    Attributes:
+        host: The service.
+        gate: Counts the strangers that are inside.
+    """
+
+    host: Host
+    gate: Gate
+
+    async def accept_forever(
+        self, listener: trio.abc.Listener[trio.abc.Stream], nursery: trio.Nursery
+    ) -> None:
+        """Accept until cancelled.
+
+        Args:
+            listener: Where callers come; closed at the end.
+            nursery: Holds the tasks that serve them.
+        """
+        async with listener:
+            while True:
+                try:
+                    stream = await listener.accept()
+                except OSError as exc:
+                    # Out of file descriptors or memory, mostly: it passes, and the service must outlive it.
+                    word = errno.errorcode.get(exc.errno or 0, "unknown")
+                    self.host.refusals.note(
+                        "accept", "Cannot accept a connection (%s): %s", word, explain(exc)
+                    )
+                    await trio.sleep(PAUSE_SECONDS)
+                else:
+                    nursery.start_soon(self._wall, stream, name="caller")
+
+    async def _wall(self, stream: trio.abc.Stream) -> None:
+        caller = "an unknown address"
+        try:
+            address = self.host.network.address_of(stream)
+            caller = str(address)
+            await self._admit(stream, address)
+        except* ProtocolError as group:
+            for error in _leaves(group):
+                self._refuse(error.reason if isinstance(error, ProtocolError) else "lost", caller, error)
+        except* (PaddingtonError, OSError, ValueError, trio.TooSlowError) as group:
+            for error in _leaves(group):
+                self._refuse("slow" if isinstance(error, trio.TooSlowError) else "lost", caller, error)
+        except* Exception:
+            logger.exception("%s: serving a caller from %s failed", self.host.config.name, caller)
+        finally:
+            await trio.aclose_forcefully(stream)
+
+    def _refuse(self, reason: str, caller: str, error: BaseException) -> None:
+        self.host.refusals.note(
+            reason, "%s: a caller from %s is refused: %s", self.host.config.name, caller, explain(error)
+        )
+
+    async def _admit(self, stream: trio.abc.Stream, address: IPAddress) -> None:
+        host, limits = self.host, self.host.limits
+        trusted = host.config.trusted_proxy
+        behind_proxy = host.config.proxy_header is not None and trusted is not None and address in trusted
+        if not behind_proxy:
+            self._candidates(address)
+        with (
+            holding(self.gate.enter(address, shared=behind_proxy)) as ticket,
+            host.opening(limits.handshake_seconds, "the handshake") as opening,
+        ):
+            async with trio.open_nursery() as nursery:
+                websocket = await open_server(nursery, stream, limits)
+                real = self._real_address(address, websocket.headers, behind_proxy=behind_proxy)
+                handshake = ServerHandshake(
+                    host.local,
+                    self._candidates(real),
+                    websocket.headers,
+                    unix_seconds=host.unix_time(),
+                )
+                await self._shake_hands(websocket, handshake, opening, ticket, str(real))
+                nursery.cancel_scope.cancel(reason="the connection is over")
+
+    def _candidates(self, address: IPAddress) -> list[ClientConfig]:
+        candidates = [
+            client for client in self.host.config.clients if client.ip is not None and address in client.ip
+        ]
+        if not candidates:
+            raise HandshakeError("address", f"No client may call from {address}.")
+        return candidates
+
+    def _real_address(self, address: IPAddress, headers: Headers, *, behind_proxy: bool) -> IPAddress:
+        """Look past a proxy (protocol page *newer-protocol*, section 7.1)."""
+        wanted = self.host.config.proxy_header
+        if wanted is None:
+            return address
+        values = [value for name, value in headers if name.lower() == wanted.lower().encode()]
+        if not values:
+            return address
+        if not behind_proxy:
+            self.host.refusals.note(
+                "proxy-header",
+                "%s: %s came from %s, which is no trusted proxy; the header is ignored",
+                self.host.config.name,
+                quoted(wanted),
+                address,
+            )
+            return address
+        if len(values) > 1:
+            raise HandshakeError("proxy-header", f"The proxy sent {len(values)} headers {quoted(wanted)}.")
+        try:
+            return parse_address(values[0].decode("latin-1").strip())
+        except ConfigError as exc:
+            raise HandshakeError(
+                "proxy-header", f"The proxy's header {quoted(wanted)} is wrong: {exc}"
+            ) from None
+
+    async def _shake_hands(
+        self, websocket: WebSocket, handshake: ServerHandshake, opening: Opening, ticket: Ticket, caller: str
+    ) -> None:
+        roster = self.host.roster
+        while not isinstance(action := handshake.receive(await websocket.receive()), Identified):
+            if isinstance(action, Send):
+                await websocket.send(action.frame)
+        peer, epoch = action.peer, action.info.epoch
+        ticket.give_back()
+        await roster.oust_predecessor(peer, epoch)
+        place = roster.take(peer, epoch) or await self._stand_by(websocket, handshake, opening, action)
+        try:
+            await self._begin(websocket, handshake.answer(), opening, place, caller)
+        finally:
+            roster.release(place)
+
+    async def _stand_by(
+        self, websocket: WebSocket, handshake: ServerHandshake, opening: Opening, identified: Identified
+    ) -> Place:
+        limits, roster, peer = self.host.limits, self.host.roster, identified.peer
+        with roster.waiter(peer):
+            logger.info("%s: %s stands by", self.host.config.name, peer)
+            while True:
+                answer = handshake.answer(client_is_secondary=True)
+                await websocket.send(answer.frame)
+                # Two answers per question's worth of time are enough for anyone.
+                earliest = trio.current_time() + limits.standby_poll_seconds / 2
+                opening.extend(limits.standby_answer_seconds, "the next question of a waiting client")
+                handshake.receive(await websocket.receive())
+                opening.extend(limits.standby_answer_seconds, "the answer to a waiting client")
+                await trio.sleep_until(earliest)
+                place = roster.take(peer, identified.info.epoch)
+                if place is not None:
+                    return place
+
+    async def _begin(
+        self, websocket: WebSocket, answer: Answer, opening: Opening, place: Place, caller: str
+    ) -> None:
+        established = answer.established
+        if established is None:
+            raise RuntimeError("an answer that names nobody secondary establishes the connection")
+        # Made before the answer goes out: its limits hold for whatever the peer sends next.
+        connection = Connection(
+            websocket,
+            established.session,
+            peer=established.peer,
+            info=established.info,
+            limits=self.host.limits,
+            refusals=self.host.refusals,
+            dialled=False,
+            caller=caller,
+        )
+        await websocket.send(answer.frame)
+        opening.done()
+        await self.host.run(place, connection)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    leaves: list[BaseException] = []
+    for error in group.exceptions:
+        leaves += _leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return leaves

@@ -1,0 +1,54 @@
+"""Why something on the network failed, in one sentence for people."""
+
+import socket
+import ssl
+
+import trio
+
+from paddington.errors import PaddingtonError
+from paddington.text import quoted
+
+
+def explain(error: BaseException) -> str:
+    """Say why, looking through groups and wrappers down to the first real cause.
+
+    Args:
+        error: What was raised; its text may be foreign and comes out quoted and cut.
+    """
+    seen: set[int] = set()
+    while id(error) not in seen:
+        seen.add(id(error))
+        if isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        elif isinstance(error, OSError | ssl.SSLError | PaddingtonError):
+            # trio's own OSErrors (all attempts failed) wrap the telling one.
+            if isinstance(error.__cause__, BaseExceptionGroup | OSError):
+                error = error.__cause__
+        elif isinstance(error, trio.BrokenResourceError | trio.ClosedResourceError):
+            error = error.__cause__ or error.__context__ or error
+    return _sentence(error)
+
+
+def _sentence(error: BaseException) -> str:
+    match error:
+        case PaddingtonError():
+            return str(error)
+        case ssl.SSLCertVerificationError():
+            return f"the certificate is refused: {_text(error.verify_message)}"
+        case ssl.SSLError():
+            return f"TLS failed: {_text(error.reason or error)}"
+        case socket.gaierror():
+            return f"the host name has no address: {_text(error.strerror)}"
+        case OSError():
+            return _text(error.strerror or error).lower()
+        case trio.TooSlowError():
+            return _text(error) if str(error) else "nobody answered in time"
+        case trio.BrokenResourceError() | trio.ClosedResourceError():
+            return "the line broke"
+        case _:
+            return f"{type(error).__name__}: {_text(error)}"
+
+
+def _text(value: object) -> str:
+    text = str(value)
+    return text if text.isprintable() and len(text) <= 120 else quoted(text, 120)

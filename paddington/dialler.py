@@ -1,0 +1,201 @@
+"""The dialling side: calls one server for as long as the service runs, and says why whenever that fails."""
+
+import logging
+import random
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+import attrs
+import trio
+
+from paddington.backoff import Backoff
+from paddington.causes import explain
+from paddington.connection import Connection
+from paddington.errors import ConnectionLostError, HandshakeError, PaddingtonError
+from paddington.handshake import ClientHandshake, Established, Send, Standing
+from paddington.host import Host, Opening
+from paddington.peer import Peer
+from paddington.peer_config import ServerConfig
+from paddington.url import Url
+from paddington.websocket import WebSocket, open_client
+
+logger: Final = logging.getLogger(__name__)
+
+QUIET_SECONDS: Final = 60.0
+"""A failure that repeats itself is logged this often."""
+
+
+@attrs.frozen
+class DialFailure:
+    """One try that failed.
+
+    Attributes:
+        peer: Who was called.
+        url: Where.
+        reason: Why, in one sentence.
+        refused: Whether the server hung up on our handshake or broke its rules: other keys, another address,
+            or no service of ours at all. More of the same will hardly help.
+        attempt: Number of the try since the last connection, from 1.
+    """
+
+    peer: Peer
+    url: str
+    reason: str
+    refused: bool
+    attempt: int
+
+
+DialFailed: TypeAlias = Callable[[DialFailure], None]
+"""Called after each try that failed."""
+
+
+@attrs.define(eq=False)
+class Dialler:
+    """Calls one server.
+
+    Attributes:
+        host: The service.
+        server: Whom it calls.
+        failed: Called after each try that failed, or None.
+        failures: Tries that failed since the last connection.
+        last_failure: The last of them.
+    """
+
+    host: Host
+    server: ServerConfig
+    failed: DialFailed | None
+    failures: int = attrs.field(default=0, init=False)
+    last_failure: DialFailure | None = attrs.field(default=None, init=False)
+    _backoff: Backoff = attrs.field(init=False)
+    _began: float | None = attrs.field(default=None, init=False)
+    _logged: tuple[str, float] = attrs.field(default=("", 0.0), init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._backoff = Backoff(self.host.limits, random.random)
+
+    async def dial_forever(self) -> None:
+        """Keep a connection until the service closes."""
+        while not self.host.closing:
+            await self._wall()
+            if self._began is not None:
+                # A server that takes us and drops us at once must not be called in a tight loop.
+                if trio.current_time() - self._began >= self.host.limits.dial_seconds:
+                    self._backoff.reset()
+                self._began = None
+                self.failures, self.last_failure = 0, None
+            pause = self._backoff.pause()
+            if self.last_failure is not None:
+                self._log(self.last_failure, pause)
+            with self.host.opening(pause + 1, "a pause"):
+                await trio.sleep(pause)
+
+    async def _wall(self) -> None:
+        try:
+            await self._call()
+        except* HandshakeError as group:
+            self._fail(group, refused=True)
+        except* (PaddingtonError, OSError, trio.TooSlowError, trio.BrokenResourceError) as group:
+            self._fail(group, refused=False)
+        except* Exception:
+            logger.exception("%s: calling %s failed", self.host.config.name, self.server.peer)
+
+    def _fail(self, group: BaseExceptionGroup[BaseException], *, refused: bool) -> None:
+        if self._began is not None:
+            return  # the connection has said why it ended
+        self.failures += 1
+        self.last_failure = DialFailure(
+            self.server.peer, self.server.url, explain(group), refused, self.failures
+        )
+        if self.failed is not None:
+            self.failed(self.last_failure)
+
+    def _log(self, failure: DialFailure, pause: float) -> None:
+        reason, when = self._logged
+        now = trio.current_time()
+        if failure.reason == reason and now - when < QUIET_SECONDS:
+            return
+        self._logged = (failure.reason, now)
+        logger.warning(
+            "%s: no connection with %s at %s (try %d): %s. Next try in %.1f s",
+            self.host.config.name,
+            failure.peer,
+            failure.url,
+            failure.attempt,
+            failure.reason,
+            pause,
+        )
+
+    async def _call(self) -> None:
+        host, limits, url = self.host, self.host.limits, Url.parse(self.server.url)
+        with host.opening(limits.handshake_seconds, "the handshake") as opening:
+            handshake = ClientHandshake(host.local, self.server, unix_seconds=host.unix_time())
+            async with trio.open_nursery() as nursery:
+                with trio.fail_after(limits.dial_seconds):
+                    stream = await host.network.connect(url.host, url.port, tls=url.secure)
+                    try:
+                        websocket = await open_client(nursery, stream, url, handshake.headers(), limits)
+                    except BaseException:
+                        await trio.aclose_forcefully(stream)
+                        raise
+                try:
+                    established = await self._shake_hands(websocket, handshake, opening)
+                    await self._begin(websocket, established, opening)
+                finally:
+                    await trio.aclose_forcefully(stream)
+                nursery.cancel_scope.cancel(reason="the connection is over")
+
+    async def _shake_hands(
+        self, websocket: WebSocket, handshake: ClientHandshake, opening: Opening
+    ) -> Established:
+        limits = self.host.limits
+        waiting = False
+        try:
+            await websocket.send(handshake.first_frame())
+            while True:
+                match handshake.receive(await websocket.receive()):
+                    case Send(frame):
+                        await websocket.send(frame)
+                    case Standing(server_is_secondary=True):
+                        waiting = True
+                        raise ConnectionLostError("the server is itself waiting to take over")
+                    case Standing():
+                        if not waiting:
+                            logger.info("%s: standing by for %s", self.host.config.name, handshake.peer)
+                        waiting = True
+                        opening.extend(
+                            limits.standby_poll_seconds + limits.standby_answer_seconds,
+                            "the server's answer to a waiting client",
+                        )
+                        await trio.sleep(limits.standby_poll_seconds)
+                        await websocket.send(handshake.poll())
+                    case Established() as established:
+                        return established
+        except ConnectionLostError as exc:
+            if waiting:
+                raise
+            # It tells nobody why, and we cannot know more (security case P22).
+            raise HandshakeError(
+                "refused",
+                f"{exc}, during the handshake: it may have other keys for us, or not know our address",
+            ) from None
+
+    async def _begin(self, websocket: WebSocket, established: Established, opening: Opening) -> None:
+        place = self.host.roster.take(established.peer, established.info.epoch)
+        if place is None:
+            raise RuntimeError("a peer that is called does not call")
+        try:
+            connection = Connection(
+                websocket,
+                established.session,
+                peer=established.peer,
+                info=established.info,
+                limits=self.host.limits,
+                refusals=self.host.refusals,
+                dialled=True,
+                caller=self.server.url,
+            )
+            opening.done()
+            self._began = trio.current_time()
+            await self.host.run(place, connection)
+        finally:
+            self.host.roster.release(place)

@@ -1,0 +1,134 @@
+"""What the listening and the dialling side of one running service share."""
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+import attrs
+import trio
+
+from paddington.config import ServiceConfig
+from paddington.connection import Connection, Serve
+from paddington.limits import Limits
+from paddington.local import LocalService
+from paddington.network import Network
+from paddington.refusals import Refusals
+from paddington.standby import Place, Roster
+
+logger: Final = logging.getLogger(__name__)
+
+
+@attrs.define(eq=False)
+class Opening:
+    """A connection on its way to being primary: under a deadline, and the first to go when the service
+    closes.
+
+    Attributes:
+        scope: Holds the whole of the connection; done, it holds nothing back any more.
+        doing: What the deadline is for, in words.
+    """
+
+    scope: trio.CancelScope
+    doing: str
+    _all: set["Opening"]
+
+    def extend(self, seconds: float, doing: str) -> None:
+        """Set a new deadline, from now."""
+        self.scope.deadline = trio.current_time() + seconds
+        self.doing = doing
+
+    def done(self) -> None:
+        """It is primary now: no deadline, and it closes in order."""
+        self.scope.deadline = math.inf
+        self._all.discard(self)
+
+
+@attrs.define(eq=False, kw_only=True)
+class Host:
+    """One running service, as its connections see it.
+
+    Attributes:
+        config: Its configuration; not changed while it runs.
+        local: Its part in every handshake.
+        network: How it reaches others.
+        serve: The user's task for each connection.
+        patience: Seconds that this task has to return once its line is lost.
+        refusals: What it refused.
+        roster: Who is primary.
+        closing: Whether it is closing.
+    """
+
+    config: ServiceConfig
+    local: LocalService
+    network: Network
+    serve: Serve
+    patience: float
+    refusals: Refusals
+    roster: Roster
+    unix_time: Callable[[], float] = time.time
+    closing: bool = attrs.field(default=False, init=False)
+    _openings: set[Opening] = attrs.field(factory=set, init=False)
+
+    @property
+    def limits(self) -> Limits:
+        """The limits of the service."""
+        return self.local.limits
+
+    @contextlib.contextmanager
+    def opening(self, seconds: float, doing: str) -> Iterator[Opening]:
+        """Bound what leads to a connection; the block ends at the deadline or when the service closes.
+
+        Args:
+            seconds: From now to the deadline.
+            doing: What takes so long, in words.
+
+        Raises:
+            trio.TooSlowError: The deadline passed.
+        """
+        with trio.CancelScope(deadline=trio.current_time() + seconds) as scope:
+            opening = Opening(scope, doing, self._openings)
+            self._openings.add(opening)
+            if self.closing:
+                scope.cancel(reason="the service closes")
+            try:
+                yield opening
+            finally:
+                self._openings.discard(opening)
+        if scope.cancelled_caught and not self.closing:
+            raise trio.TooSlowError(f"{opening.doing} took too long")
+
+    def close_openings(self) -> None:
+        """Begin to close: end what is not yet primary, and let nothing new begin."""
+        self.closing = True
+        for opening in tuple(self._openings):
+            opening.scope.cancel(reason="the service closes")
+
+    async def run(self, place: Place, connection: Connection) -> None:
+        """Run a primary connection until it is over."""
+        place.connection = connection
+        info = connection.info
+        logger.info(
+            "%s: connected with %s (%s %s) %s %s",
+            self.config.name,
+            connection.peer,
+            info.engine,
+            info.version,
+            "at" if connection.dialled else "from",
+            connection.caller,
+        )
+        if info.downgraded:
+            logger.warning(
+                "%s: %s numbered its payloads in an earlier connection and does so no longer. "
+                "Was it set back to an older release?",
+                self.config.name,
+                connection.peer,
+            )
+        try:
+            await connection.run(self.serve, patience=self.patience)
+        finally:
+            logger.info(
+                "%s: no longer connected with %s: %s", self.config.name, connection.peer, connection.reason
+            )

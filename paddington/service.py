@@ -1,0 +1,269 @@
+"""A running service: a nursery with one listener and one dialler per server, for one `async with`."""
+
+import contextlib
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Final
+
+import attrs
+import trio
+
+from paddington.acceptor import Acceptor
+from paddington.config import ServiceConfig
+from paddington.connection import Connection, ConnectionStatistics, Serve
+from paddington.dialler import DialFailed, DialFailure, Dialler
+from paddington.errors import ConfigError
+from paddington.gate import Gate
+from paddington.host import Host
+from paddington.local import LocalService
+from paddington.messages import Connected, Disconnected, Event, Received
+from paddington.network import Network, TcpNetwork
+from paddington.peer import Peer
+from paddington.refusals import Refusals
+from paddington.standby import Roster
+
+logger: Final = logging.getLogger(__name__)
+
+ENGINE: Final = "paddington"
+VERSION: Final = "0.1.0"
+
+
+@attrs.frozen
+class ServiceStatistics:
+    """What a service is doing.
+
+    Attributes:
+        connections: The primary connections, by peer.
+        standing_by: Connections that wait to take over from a primary one, by peer.
+        unauthenticated: Connections whose handshake is under way.
+        refused: What was refused so far, by reason.
+        failing: Servers that do not answer, with the last failed try.
+    """
+
+    connections: Mapping[Peer, ConnectionStatistics]
+    standing_by: Mapping[Peer, int]
+    unauthenticated: int
+    refused: Mapping[str, int]
+    failing: Mapping[Peer, DialFailure]
+
+
+class Service:
+    """A running service; `open_service` makes it.
+
+    Attributes:
+        name: Its own name.
+        port: The port on which it listens, the real one where 0 was asked for.
+        events: What happens to its peers; ends when the service closes. Only without a `serve` of your own.
+    """
+
+    def __init__(self, host: Host, gate: Gate, diallers: list[Dialler], port: int) -> None:
+        self.name = host.config.name
+        self.port = port
+        self._host = host
+        self._gate = gate
+        self._diallers = diallers
+        self._events: trio.MemoryReceiveChannel[Event] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Service {self.name} with {len(self.peers)} peers>"
+
+    @property
+    def events(self) -> trio.MemoryReceiveChannel[Event]:
+        """Events of all connections: `Connected`, then any number of `Received`, then `Disconnected`, per
+        peer.
+
+        The queue is bounded: whoever does not take events makes the peers wait.
+        """
+        if self._events is None:
+            raise RuntimeError(
+                "There are no events with a serve function of your own: it gets each Connection."
+            )
+        return self._events
+
+    @property
+    def peers(self) -> tuple[Peer, ...]:
+        """Peers with a live primary connection, in the order in which they came."""
+        return tuple(peer for peer, each in self._host.roster.connections.items() if each.reason is None)
+
+    def connection(self, peer: Peer) -> Connection:
+        """Give the primary connection with a peer.
+
+        Raises:
+            PeerNotConnectedError: There is none.
+        """
+        return self._host.roster.connection(peer)
+
+    async def send(self, peer: Peer, text: str) -> None:
+        """Queue a payload for a peer; waits while its queue is full.
+
+        Args:
+            peer: Whom it is for.
+            text: The payload.
+
+        Raises:
+            PeerNotConnectedError: There is no connection with it.
+            PayloadTooLargeError: It does not fit into one frame.
+            ConnectionLostError: The connection ended while this waited.
+        """
+        await self.connection(peer).send(text)
+
+    async def disconnect(self, peer: Peer) -> None:
+        """Close the connection with a peer, in order; a peer that we call is called again later.
+
+        Raises:
+            PeerNotConnectedError: There is none.
+        """
+        await self.connection(peer).aclose()
+
+    def statistics(self) -> ServiceStatistics:
+        """What it is doing."""
+        return ServiceStatistics(
+            connections={peer: each.statistics() for peer, each in self._host.roster.connections.items()},
+            standing_by=self._host.roster.waiting,
+            unauthenticated=self._gate.inside,
+            refused=self._host.refusals.counts,
+            failing={
+                each.server.peer: each.last_failure
+                for each in self._diallers
+                if each.last_failure is not None
+            },
+        )
+
+
+@contextlib.asynccontextmanager
+async def open_service(
+    config: ServiceConfig,
+    *,
+    serve: Serve | None = None,
+    network: Network | None = None,
+    engine: str = ENGINE,
+    version: str = VERSION,
+    dial_failed: DialFailed | None = None,
+    unix_time: Callable[[], float] = time.time,
+) -> AsyncIterator[Service]:
+    """Run a service for the time of an `async with`.
+
+    It listens if it knows any client, and calls every server it knows, again and again. Leaving the block
+    closes it in order: nobody new comes in, what is queued goes out, connections are closed, at most
+    `close_seconds` in all. A block that is cancelled, or left by an error, ends everything at once.
+
+    Errors: what peers do never leaves a connection. An error of `serve` ends its own connection and is
+    logged; it does not stop the service. An error of the block comes out as it is.
+
+    Args:
+        config: Who it is and whom it knows; taken as it is now, later changes are not seen.
+        serve: Run for each primary connection, in a task of its own, with the `Connection`; the connection
+            closes when it returns. When the line is lost it is cancelled after `close_seconds` if it has not
+            returned. Left out, there are `service.events` instead.
+        network: How it listens and connects; real sockets if left out.
+        engine: What it calls its software, towards peers.
+        version: The version of that.
+        dial_failed: Called after each try to reach a server that failed; must not block.
+        unix_time: Wall-clock seconds, for numbers that shall rise across restarts.
+
+    Raises:
+        ConfigError: The configuration contradicts itself, or its address cannot be listened on.
+    """
+    config.check()
+    config = attrs.evolve(config)
+    limits = config.limits
+    send_event, receive_event = trio.open_memory_channel[Event](limits.events_queue)
+    host = Host(
+        config=config,
+        local=LocalService.create(
+            config.name,
+            limits=limits,
+            engine=engine,
+            version=version,
+        ),
+        network=TcpNetwork() if network is None else network,
+        serve=_pump(send_event) if serve is None else serve,
+        # The pump of events is ours and waits for nobody but the user, whom it owes the last events too.
+        patience=math.inf if serve is None else limits.close_seconds,
+        refusals=Refusals(logger, trio.current_time),
+        roster=Roster(limits),
+        unix_time=unix_time,
+    )
+    gate = Gate(limits)
+    acceptor = Acceptor(host, gate)
+    listeners = await _listen(host) if config.clients else []
+    try:
+        diallers = [Dialler(host, server, dial_failed) for server in config.servers if server.url]
+        port = host.network.port_of(listeners[0]) if listeners else config.port
+        service = Service(host, gate, diallers, port)
+        if serve is None:
+            service._events = receive_event  # noqa: SLF001 - the two are one thing
+        failure: BaseException | None = None
+        async with trio.open_nursery() as nursery, receive_event:
+            listening = trio.CancelScope()
+            nursery.start_soon(
+                _accept, acceptor, listeners, listening, nursery, name=f"{config.name}: accept"
+            )
+            for dialler in diallers:
+                nursery.start_soon(dialler.dial_forever, name=f"{config.name}: dial {dialler.server.peer}")
+            try:
+                yield service
+            except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - it is raised again below, bare
+                failure = exc
+            else:
+                listening.cancel(reason="the service closes")
+                receive_event.close()
+                with trio.move_on_after(limits.close_seconds):
+                    await _close(host)
+            nursery.cancel_scope.cancel(reason="the service is closed")
+        if failure is not None:
+            raise failure
+    finally:
+        for listener in listeners:
+            await trio.aclose_forcefully(listener)
+
+
+async def _listen(host: Host) -> list[trio.abc.Listener[trio.abc.Stream]]:
+    config = host.config
+    try:
+        listeners = await host.network.listen(config.ip, config.port)
+    except OSError as exc:
+        why = (exc.strerror or str(exc)).lower()
+        raise ConfigError(f"{config.name} cannot listen on {config.ip} port {config.port}: {why}") from exc
+    logger.info("%s: listening on %s port %d", config.name, config.ip, host.network.port_of(listeners[0]))
+    return list(listeners)
+
+
+async def _accept(
+    acceptor: Acceptor,
+    listeners: list[trio.abc.Listener[trio.abc.Stream]],
+    listening: trio.CancelScope,
+    callers: trio.Nursery,
+) -> None:
+    with listening:
+        async with trio.open_nursery() as nursery:
+            for listener in listeners:
+                nursery.start_soon(acceptor.accept_forever, listener, callers)
+
+
+async def _close(host: Host) -> None:
+    host.close_openings()
+    async with trio.open_nursery() as nursery:
+        for connection in host.roster.connections.values():
+            nursery.start_soon(connection.aclose)
+    # Their tasks have what is left of the time to return.
+    for place in host.roster.places:
+        await place.released.wait()
+
+
+def _pump(events: trio.MemorySendChannel[Event]) -> Serve:
+    """Make the serve function behind `service.events`."""
+
+    async def pump(connection: Connection) -> None:
+        peer, info = connection.peer, connection.info
+        with contextlib.suppress(
+            trio.BrokenResourceError
+        ):  # the service closes: nobody takes events any more
+            await events.send(Connected(peer, info.engine, info.version, connection.since))
+            async for text in connection:
+                await events.send(Received(peer, text))
+            await events.send(Disconnected(peer, connection.reason or ""))
+
+    return pump

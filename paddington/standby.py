@@ -1,0 +1,116 @@
+"""Who is primary, and who waits to take over (protocol page *wire*, section 4).
+
+One connection for each `name@zone` is primary. A client that comes while it lives is told that it is
+secondary; it waits and asks every second, and whoever asks first after the primary's end becomes primary.
+Nothing is awaited between looking and taking, so that two that come at the same instant cannot both be
+primary.
+
+A client whose last line is half dead would wait for the watchdog to find out. Where the newcomer shows the
+same epoch as the primary, the two are one process, which calls again only after it has given up the old line:
+the old one is ended at once.
+"""
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
+
+import attrs
+import trio
+
+from paddington.connection import Connection
+from paddington.errors import HandshakeError, PeerNotConnectedError
+from paddington.limits import Limits
+from paddington.peer import Peer
+
+
+@attrs.define(eq=False)
+class Place:
+    """The primary's place for one peer.
+
+    Attributes:
+        peer: Whose.
+        epoch: The random number of the process that has it, None where the peer tells none.
+        connection: The connection, from when the peer knows that it is primary.
+        released: Set when it is free again.
+    """
+
+    peer: Peer
+    epoch: int | None
+    connection: Connection | None = None
+    released: trio.Event = attrs.field(factory=trio.Event, init=False)
+
+
+@attrs.define(eq=False)
+class Roster:
+    """The primary connections of a service, and how many wait for each."""
+
+    limits: Limits
+    _places: dict[Peer, Place] = attrs.field(factory=dict, init=False)
+    _waiting: Counter[Peer] = attrs.field(factory=Counter, init=False)
+
+    @property
+    def connections(self) -> dict[Peer, Connection]:
+        """The primary connections."""
+        return {
+            peer: place.connection for peer, place in self._places.items() if place.connection is not None
+        }
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """The places that are taken."""
+        return tuple(self._places.values())
+
+    @property
+    def waiting(self) -> dict[Peer, int]:
+        """How many connections wait, by peer."""
+        return dict(self._waiting)
+
+    def connection(self, peer: Peer) -> Connection:
+        """Give the primary connection with a peer.
+
+        Raises:
+            PeerNotConnectedError: There is none.
+        """
+        place = self._places.get(peer)
+        if place is None or place.connection is None:
+            raise PeerNotConnectedError(f"{peer} is not connected.")
+        return place.connection
+
+    def take(self, peer: Peer, epoch: int | None) -> Place | None:
+        """Take the primary's place for a peer if it is free; whoever takes it must `release` it."""
+        if peer in self._places:
+            return None
+        place = self._places[peer] = Place(peer, epoch)
+        return place
+
+    def release(self, place: Place) -> None:
+        """Give the place back."""
+        if self._places.get(place.peer) is place:
+            del self._places[place.peer]
+        place.released.set()
+
+    async def oust_predecessor(self, peer: Peer, epoch: int | None) -> None:
+        """End the primary's line if the newcomer is the same process, and wait a little for it to be gone."""
+        place = self._places.get(peer)
+        if place is None or place.connection is None or epoch is None or place.epoch != epoch:
+            return
+        place.connection.abort("the same process of the peer has called again")
+        with trio.move_on_after(self.limits.standby_poll_seconds):
+            await place.released.wait()
+
+    @contextlib.contextmanager
+    def waiter(self, peer: Peer) -> Iterator[None]:
+        """Count among those who wait for a peer, for the time of the block.
+
+        Raises:
+            HandshakeError: As many wait as may.
+        """
+        if self._waiting[peer] >= self.limits.standby_waiters:
+            raise HandshakeError("crowded-standby", f"{peer}: {self._waiting[peer]} connections wait already")
+        self._waiting[peer] += 1
+        try:
+            yield
+        finally:
+            self._waiting[peer] -= 1
+            if not self._waiting[peer]:
+                del self._waiting[peer]

@@ -1,0 +1,115 @@
+"""The stream below every WebSocket: it remembers why it died, and does not let the library above be fooled.
+
+The WebSocket library was found to wait for ever where a peer hangs up during the opening, to go on after a
+send that was cancelled half-way (what follows then never arrives), and to collect empty fragments without
+limit. All three are stopped here, below it:
+
+Rule 1. The first cause of the end is kept, and `ended` is set with it.
+Rule 2. A send that does not finish breaks the stream: half a frame may be on the wire.
+Rule 3. Bytes that come without completing a message are counted; above a limit the stream breaks itself.
+"""
+
+import trio
+
+from paddington.causes import explain
+
+
+class GuardedStream(trio.abc.Stream):
+    """A stream that keeps the three rules above.
+
+    Args:
+        stream: The stream below; it belongs to this object from now on.
+        unproductive_limit: Most raw bytes between one `productive` and the next.
+
+    Attributes:
+        ended: Set when the stream is over, whoever ended it.
+        received_bytes: Raw bytes received so far.
+        sent_bytes: Raw bytes sent so far.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, *, unproductive_limit: int) -> None:
+        self._stream = stream
+        self._limit = unproductive_limit
+        self._unproductive = 0
+        self._why: str | None = None
+        self._broken = False
+        self.ended = trio.Event()
+        self.received_bytes = 0
+        self.sent_bytes = 0
+
+    @property
+    def why(self) -> str | None:
+        """Why it ended, in one sentence; None while it has not, or where we closed it ourselves."""
+        return self._why
+
+    def allow(self, unproductive_limit: int) -> None:
+        """Set another limit and begin to count afresh."""
+        self._limit = unproductive_limit
+        self._unproductive = 0
+
+    def productive(self) -> None:
+        """Tell that a complete message was made of what came."""
+        self._unproductive = 0
+
+    def fail(self, why: str) -> None:
+        """Break the stream; the first cause is kept."""
+        self._broken = True
+        self._end(why)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send everything, or break the stream."""
+        self._check()
+        finished = False
+        try:
+            await self._stream.send_all(data)
+            finished = True
+        except trio.BrokenResourceError as exc:
+            self.fail(explain(exc))
+            raise
+        except (trio.BusyResourceError, trio.ClosedResourceError):
+            finished = True  # nothing went out
+            raise
+        finally:
+            if not finished:
+                self.fail("a message could not be sent to its end")
+        self.sent_bytes += len(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until a send might not block."""
+        self._check()
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Receive what has come; empty bytes at the end."""
+        self._check()
+        try:
+            data = bytes(await self._stream.receive_some(max_bytes))
+        except trio.BrokenResourceError as exc:
+            self.fail(explain(exc))
+            raise
+        if not data:
+            self._end("the peer hung up")
+            return data
+        self.received_bytes += len(data)
+        self._unproductive += len(data)
+        if self._unproductive > self._limit:
+            self.fail(f"the peer sent {self._unproductive} bytes without a complete message")
+            raise trio.BrokenResourceError
+        return data
+
+    async def aclose(self) -> None:
+        """Close; at once and without a word where the stream is broken."""
+        self._end(None)
+        if self._broken:
+            await trio.aclose_forcefully(self._stream)
+        else:
+            await self._stream.aclose()
+
+    def _check(self) -> None:
+        if self._broken:
+            raise trio.BrokenResourceError(self._why)
+
+    def _end(self, why: str | None) -> None:
+        if not self.ended.is_set():
+            self._why = why
+            self.ended.set()
