@@ -78,5 +78,5 @@ def test_any_headers_give_salts_or_a_handshake_error(headers: list[tuple[bytes, 
         sent = SentSalts.read(headers)
     except HandshakeError:
         return
-    lower = dict((name.lower(), value) for name, value in headers)
+    lower = {name.lower(): value for name, value in headers}
     assert sent.inner.hex() == lower[INNER_SALT].decode().lower()
