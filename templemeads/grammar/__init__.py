@@ -109,12 +109,13 @@ from .notifications import Forward, Notification
 from .patterns import DomainPattern, MembershipControl, ProjectTemplate, is_address_allowed
 from .portal_rule import check_portal
 from .reading import Cut
+from .results import RawResult
 from .storage import Quota, QuotaLimit, StorageSize, StorageUsage, Volume
 from .storage_reports import ProjectStorageReport, ProjectStorageSnapshot, StorageReport
 from .table import Instruction, find_instruction, instructions
 from .timestamps import Timestamp
 from .usage import Usage
-from .usage_reports import DailyProjectUsageReport, ProjectUsageReport, UsageReport
+from .usage_reports import DailyProjectUsageReport, ProjectUsageReport, UsageReport, UserUsageReport
 
 __all__ = [  # noqa: RUF022 - grouped by topic
     # values: who, where, when
@@ -153,6 +154,9 @@ __all__ = [  # noqa: RUF022 - grouped by topic
     "ProjectUsageReport",
     "StorageReport",
     "UsageReport",
+    "UserUsageReport",
+    # results
+    "RawResult",
     # commands
     "Command",
     "Cut",

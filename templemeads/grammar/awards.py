@@ -21,7 +21,13 @@ from templemeads.grammar.dates import Date
 from templemeads.grammar.forms import TEXT, Form, Record, list_of, map_of, member, value_of
 from templemeads.grammar.frozenmap import FrozenMap
 from templemeads.grammar.links import Link, Note
-from templemeads.grammar.patterns import DomainPattern, MembershipControl, ProjectTemplate
+from templemeads.grammar.patterns import (
+    DomainPattern,
+    MembershipControl,
+    ProjectTemplate,
+    check_address,
+    is_address_allowed,
+)
 from templemeads.grammar.timestamps import Timestamp
 from templemeads.grammar.whitespace import trim
 from templemeads.quoting import quoted
@@ -90,12 +96,7 @@ class AwardDetails(Record):
 
     def allows(self, address: str) -> bool:
         """Tell whether ``allowed_domains`` lets this e-mail address be a member."""
-        if self.allowed_domains is None:
-            return True
-        domain = address.rpartition("@")[2]
-        return any(
-            pattern.matches(address if "@" in str(pattern) else domain) for pattern in self.allowed_domains
-        )
+        return is_address_allowed(address, self.allowed_domains)
 
     def changed(self, **changes: Any) -> Self:
         """Give a copy with other values for some fields, checked more strictly than values read from the
@@ -179,7 +180,7 @@ class AwardDetails(Record):
         checked = {}
         for untrimmed, role in members.items():
             address = trim(untrimmed)
-            _check_address(address)
+            check_address(address)
             if not trim(role):
                 raise ParseError(f"The member {quoted(address)} needs a role", text=role, expected="a role")
             if not self.allows(address):
@@ -190,21 +191,6 @@ class AwardDetails(Record):
                 )
             checked[address] = trim(role)
         return checked
-
-
-def _check_address(address: str) -> None:
-    # An address is one form of a domain pattern, with the very rule that holds for members.
-    try:
-        if "@" in address:
-            DomainPattern.parse(address)
-            return
-    except ParseError:
-        pass
-    raise ParseError(
-        f"{quoted(address)} is not an e-mail address",
-        text=address,
-        expected="an address such as jane@example.org",
-    )
 
 
 def _merged(notes: Iterable[Note], more: Iterable[Note]) -> list[Note]:

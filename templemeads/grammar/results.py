@@ -148,7 +148,7 @@ def decode_result(text: str | None, type_name: str | None) -> Any:
 
 
 def result_class(type_name: str) -> Any:
-    """Give the Python type of results of this name, such as ``list[UserMapping]``; None if it is not known."""
+    """Give the Python type of results of this name, such as ``list[UserMapping]``; None for unknown names."""
     if type_name == NONE:
         return types.NoneType
     if type_name == QUOTAS_BY_VOLUME:

@@ -1,0 +1,59 @@
+"""Tools for testing agents and handlers: strategies for Hypothesis, and networks of agents in one process.
+
+Strategies need the extra ``testing``: ``pip install templemeads[testing]``. Once that is installed,
+Hypothesis knows the types of the grammar by itself, and ``st.from_type(UserIdentifier)`` works without
+importing anything from here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from templemeads.testing.instructions import commands as commands
+    from templemeads.testing.instructions import instructions as instructions
+    from templemeads.testing.instructions import notifications as notifications
+    from templemeads.testing.instructions import results as results
+    from templemeads.testing.instructions import results_of as results_of
+    from templemeads.testing.misses import edited as edited
+    from templemeads.testing.misses import near_misses as near_misses
+    from templemeads.testing.misses import strategy_of as strategy_of
+
+_HOMES = {
+    "commands": "instructions",
+    "edited": "misses",
+    "instructions": "instructions",
+    "near_misses": "misses",
+    "notifications": "instructions",
+    "results": "instructions",
+    "results_of": "instructions",
+    "strategy_of": "misses",
+}
+
+__all__ = [
+    "commands",
+    "edited",
+    "instructions",
+    "near_misses",
+    "notifications",
+    "results",
+    "results_of",
+    "strategy_of",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for: Hypothesis is slow to import, and an extra."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.partition(".")[0] == "hypothesis":
+            raise ModuleNotFoundError(
+                f"{__name__}.{name} needs Hypothesis: pip install templemeads[testing]", name=error.name
+            ) from error
+        raise
+    globals()[name] = value
+    return value
