@@ -110,9 +110,10 @@ def test_version_1_password_keys_agree_with_another_implementation(password: str
 
 
 def test_a_password_without_utf8_form_is_refused_without_being_shown() -> None:
-    with pytest.raises(ConfigError) as caught:
-        Key.from_password("hunter2\ud800")
-    assert "hunter2" not in everything_said(caught.value)
+    for derive_key in (Key.from_password, password_key):
+        with pytest.raises(ConfigError, match="no UTF-8 form") as caught:
+            derive_key("hunter2\ud800")
+        assert "hunter2" not in everything_said(caught.value)
 
 
 def test_a_password_salt_of_another_length_is_refused() -> None:

@@ -265,6 +265,16 @@ def test_a_payload_of_a_waiting_client_is_refused() -> None:
     assert refused(server, frame_of(client.session, "KEEPALIVE")) == "malformed"
 
 
+@pytest.mark.parametrize("value", [{}, "KEEPALIVE", {"server_is_secondary": False}, [], 0])
+def test_an_answer_that_is_no_standing_is_refused(value: object) -> None:
+    far = ScriptedPeer(Entry("portal"))
+    dialling = dial(cluster(), far)
+    dialling.receive(frame_of(far.answering, far.greeting(far.inner)))
+    dialling.receive(frame_of(far.session, far.details(waiting=True)))
+    dialling.poll()
+    assert refused(dialling, frame_of(far.session, value)) == "malformed"
+
+
 def test_an_answer_that_was_not_asked_for_is_refused() -> None:
     step = Step(3)
     step.two.client.receive(step.due)

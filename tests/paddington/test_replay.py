@@ -201,7 +201,10 @@ def test_the_memory_of_infos_is_a_set(fingerprints: list[bytes]) -> None:
     assert len(memory) == len(model)
 
 
-@given(st.lists(st.binary(min_size=2, max_size=2).map(lambda two: two * 8), max_size=60))
+halves = st.sampled_from([b"a" * 8, b"b" * 8, b"c" * 8])
+
+
+@given(st.lists(st.builds(bytes.__add__, halves, halves), max_size=60))
 def test_chosen_infos_that_overlap_are_still_told_apart(fingerprints: list[bytes]) -> None:
     class OneBucket(InfoMemory):
         _BUCKETS = 1
