@@ -7,6 +7,7 @@ TemplemeadsError
 │   └── UnknownInstruction              the agent has no handler for this instruction
 ├── RefusedError                        an agent will not take this job: its message says which limit or rule
 ├── PeerNotFoundError                   nobody of that name, or of that type, is there
+├── PeerRefusedError                    the peer is there and hangs up on us: check keys and addresses
 ├── AgentStoppedError                   the agent that was asked has stopped
 └── StoreError                          the store cannot keep what it is given: the agent must stop
 """
@@ -116,6 +117,10 @@ class RefusedError(TemplemeadsError):
 
 class PeerNotFoundError(TemplemeadsError):
     """No such peer is known here."""
+
+
+class PeerRefusedError(TemplemeadsError):
+    """A peer answers and hangs up on our handshake, again and again."""
 
 
 class AgentStoppedError(TemplemeadsError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 LONGEST_QUOTE = 72
 """Characters of foreign text that one message shows: leaves room for the rest of a line of 110."""
 
@@ -34,3 +36,31 @@ def quoted(text: str, *, around: int = 0, limit: int = LONGEST_QUOTE) -> str:
     start = 0 if around < limit else min(around - _LEAD, max(len(text) - limit, 0))
     shown = "".join(map(_visible, text[start : start + limit]))
     return f'{"…" if start else ""}"{shown}"{"…" if start + limit < len(text) else ""}'
+
+
+def visible(text: str) -> str:
+    """Escape what could act on a terminal or a log, as `quoted` does, without quotes and at full length."""
+    return "".join(character if character in '"\\' else _visible(character) for character in text)
+
+
+def pointed(text: str, position: int, *, limit: int = LONGEST_QUOTE) -> tuple[str, str]:
+    """Show a place in a text: a line of it, and a line with a caret under the place.
+
+    Args:
+        text: Any text, of any length.
+        position: Index of a character, or ``len(text)`` for the end.
+        limit: Number of characters of the text shown at most.
+
+    """
+    start = 0 if position < limit else position - limit + _LEAD
+    stop = start + limit
+    before = ("…" if start else "") + visible(text[start:position])
+    after = visible(text[position:stop]) + ("…" if stop < len(text) else "")
+    return before + after, " " * sum(map(_columns, before)) + "^"
+
+
+def _columns(character: str) -> int:
+    """Count the columns that a character takes on a terminal."""
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1

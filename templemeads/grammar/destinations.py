@@ -8,6 +8,8 @@ real.
 from __future__ import annotations
 
 import enum
+import re
+from collections import Counter
 from typing import TYPE_CHECKING, Self
 
 import attrs
@@ -15,8 +17,8 @@ import attrs
 from templemeads.errors import ParseError, RefusedError
 from templemeads.quoting import quoted
 
-from .text import TextValue, json_name, json_text, require_text
-from .whitespace import find_blank, refuse_surrogates, trim
+from .text import TextValue, json_name, json_text, require_text, slot_setter
+from .whitespace import WS, find_blank, refuse_surrogates, trim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -75,9 +77,9 @@ class Destination(TextValue):
         """
         agents = tuple(filter(None, text.split(".")))
         _check(text, len(agents))
-        self: Self = object.__new__(cls)
-        object.__setattr__(self, "agents", agents)
-        return self
+        made = object.__new__(cls)
+        _set_agents(made, agents)
+        return made
 
     @property
     def first(self) -> str:
@@ -147,12 +149,18 @@ class Destination(TextValue):
         return ".".join(self.agents)
 
 
+# What is read was checked as the constructor does it, so the slot is filled directly.
+_set_agents = slot_setter(Destination, "agents")
+
+_STRANGE = re.compile(f"[{WS}\ud800-\udfff]").search
+
+
 def _check(text: str, count: int) -> None:
-    if (blank := find_blank(text)) is not None:
-        raise ParseError(
-            "A destination has no white space in it", text=text, position=blank, expected=_EXPECTED
-        )
-    refuse_surrogates(text)
+    if _STRANGE(text):
+        if (blank := find_blank(text)) is not None:
+            message = "A destination has no white space in it"
+            raise ParseError(message, text=text, position=blank, expected=_EXPECTED)
+        refuse_surrogates(text)
     if count < 2:
         found = "nobody" if count == 0 else "one agent"
         raise ParseError(
@@ -234,10 +242,13 @@ class Destinations(TextValue):
 
     def remove(self, other: Destinations) -> Self:
         """Take out the first equal entry of each of ``other``."""
-        left = list(self.destinations)
-        for destination in other.destinations:
-            if destination in left:
-                left.remove(destination)
+        unwanted = Counter(other.destinations)
+        left = []
+        for destination in self.destinations:
+            if unwanted[destination]:
+                unwanted[destination] -= 1
+            else:
+                left.append(destination)
         return type(self)(tuple(left))
 
     def __iter__(self) -> Iterator[Destination]:

@@ -7,7 +7,7 @@ UserAdded(user)``. Their names are written in two ways: ``user_added`` in text, 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 
 import attrs
@@ -67,15 +67,12 @@ class Event:
         """
         kind = _BY_KEYWORD.get(keyword)
         if kind is None:
-            near = (
-                difflib.get_close_matches(keyword, _BY_KEYWORD, n=1) if len(keyword) <= _LONGEST_EVENT else []
-            )
             raise ParseError(
                 f"There is no event {quoted(keyword)}" if keyword else "The event is missing",
                 text=keyword,
                 position=0,
                 expected="an event such as user_added",
-                suggestion=near[0] if near else None,
+                suggestion=_nearest(keyword, _BY_KEYWORD),
             )
         return kind(kind.subject.parse(argument))  # type: ignore[call-arg]  # every row below takes its subject
 
@@ -90,13 +87,12 @@ class Event:
         name, argument = single_entry(value)
         kind = _BY_NAME.get(name)
         if kind is None:
-            near = difflib.get_close_matches(name, _BY_NAME, n=1) if len(name) <= _LONGEST_EVENT else []
             raise ParseError(
                 f"There is no event {quoted(name)}",
                 text=name,
                 position=0,
                 expected="an event such as UserAdded",
-                suggestion=near[0] if near else None,
+                suggestion=_nearest(name, _BY_NAME),
             )
         subject = kind.subject.parse(json_text(argument, kind.subject.__name__))
         return kind(subject)  # type: ignore[call-arg]  # every row below takes its subject
@@ -259,3 +255,13 @@ _BY_NAME: Final[Mapping[str, type[Event]]] = {event.__name__: event for event in
 def is_event(keyword: str) -> bool:
     """Whether there is an event of this name in the text form."""
     return keyword in _BY_KEYWORD
+
+
+def nearest_event(keyword: str) -> str | None:
+    """Give the event in the text form that a word was probably meant to be, or None."""
+    return _nearest(keyword, _BY_KEYWORD)
+
+
+def _nearest(word: str, known: Iterable[str]) -> str | None:
+    near = difflib.get_close_matches(word, known, n=1, cutoff=0.75) if len(word) <= _LONGEST_EVENT else []
+    return near[0] if near else None

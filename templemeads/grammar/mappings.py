@@ -16,7 +16,7 @@ from templemeads.errors import ParseError
 from templemeads.quoting import quoted
 
 from .identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
-from .text import TextValue, require_text
+from .text import TextValue, require_text, slot_setter
 from .whitespace import indent, trim
 
 LONGEST_LOCAL_NAME: Final = 64
@@ -31,7 +31,9 @@ LONGEST_ADDRESS_NAME: Final = 64
 LONGEST_LABEL: Final = 63
 """Characters between two dots of an address's domain at most."""
 
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*").fullmatch
+_NAME_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*"
+_NAME = re.compile(_NAME_PATTERN).fullmatch
+_TIDY_USER_MAPPING = re.compile(rf"([^:]+):({_NAME_PATTERN}):({_NAME_PATTERN})").fullmatch
 _NOT_IN_NAME = re.compile("[^A-Za-z0-9_.-]").search
 _NOT_IN_ADDRESS_NAME = re.compile("[^A-Za-z0-9._+-]").search
 _NOT_IN_LABEL = re.compile("[^A-Za-z0-9-]").search
@@ -219,6 +221,17 @@ class UserMapping(TextValue):
             ParseError: The text is not a user mapping.
 
         """
+        tidy = _TIDY_USER_MAPPING(text)
+        if tidy and len(tidy[2]) <= LONGEST_LOCAL_NAME and len(tidy[3]) <= LONGEST_LOCAL_NAME:
+            try:
+                identifier = UserIdentifier.parse(tidy[1])
+            except ParseError as error:
+                raise error.inside(text, 0) from None
+            made = object.__new__(cls)
+            _set_user(made, identifier)
+            _set_local_user(made, tidy[2])
+            _set_local_group(made, tidy[3])
+            return made
         user, name, group = _cut(text, "username.project.portal:local_user:local_group", 3)
         try:
             identifier = UserIdentifier.parse(user)
@@ -252,6 +265,12 @@ class UserMapping(TextValue):
     def __str__(self) -> str:
         """The canonical text."""
         return f"{self.user}:{self.local_user}:{self.local_group}"
+
+
+# What is tidy has matched the patterns that the constructor checks, so the slots are filled directly.
+_set_user = slot_setter(UserMapping, "user")
+_set_local_user = slot_setter(UserMapping, "local_user")
+_set_local_group = slot_setter(UserMapping, "local_group")
 
 
 def _start(piece: str) -> int:

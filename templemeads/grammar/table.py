@@ -160,6 +160,11 @@ def instructions() -> tuple[type[Instruction], ...]:
     return tuple(dict.fromkeys(_BY_KEYWORD.values()))
 
 
+def is_instruction(keyword: str) -> bool:
+    """Whether an instruction, or a synonym of one, has this name."""
+    return keyword in _BY_KEYWORD
+
+
 def find_instruction(keyword: str) -> type[Instruction]:
     """Give the class of the instruction of this name; a synonym does as well.
 

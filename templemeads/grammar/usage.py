@@ -15,6 +15,7 @@ from templemeads.errors import ParseError
 from templemeads.quoting import quoted
 
 from .forms import U64, Record, member
+from .text import slot_setter
 from .whitespace import word_starts, words
 
 LONGEST_USAGE: Final = 2**64 - 1
@@ -71,6 +72,10 @@ class Usage(Record):
             ParseError: The text begins with something else, or the number is beyond 2**64 - 1.
 
         """
+        if len(text) < _LONGEST_NUMBER and text.isascii() and text.isdigit():
+            made = object.__new__(cls)
+            _set_seconds(made, int(text))
+            return made
         pieces = words(text)
         if not pieces:
             raise ParseError("The amount of time is missing", text=text, position=0, expected=_EXPECTED)
@@ -159,6 +164,10 @@ class Usage(Record):
     def __repr__(self) -> str:
         """Name the number of seconds."""
         return f"Usage({self.seconds})"
+
+
+# What is read that way is within the limits that the constructor checks, so the slot is filled directly.
+_set_seconds = slot_setter(Usage, "seconds")
 
 
 def _clamped(seconds: float) -> int:
