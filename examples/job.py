@@ -1,0 +1,121 @@
+"""Two agents in two processes: a portal that sends jobs, and a cluster that runs them.
+
+In one terminal:
+
+    python examples/job.py portal
+
+and in another one, once or before the portal has written its invitation (the cluster finds the portal when it comes):
+
+    python examples/job.py cluster --invitation invitation.toml
+
+The portal asks for an account and has it removed again. Then it asks for what the cluster forbids, and ends with status 1.
+"""
+
+import logging
+from pathlib import Path
+
+import click
+import trio
+
+from paddington import Invite, PaddingtonError, ServiceConfig
+from templemeads import (
+    AgentConfig,
+    AgentType,
+    Envelope,
+    Job,
+    PeerRefusedError,
+    TemplemeadsError,
+    UnknownInstruction,
+    open_agent,
+)
+from templemeads.grammar import AddUser, RemoveUser
+
+COMMANDS = (
+    "portal.cluster add_user fred.proj.org",
+    "portal.cluster remove_user fred.proj.org",
+    "portal.cluster remove_user jane.admin.org",
+)
+
+
+async def cluster_runner(envelope: Envelope) -> Job:
+    """The cluster's handler: creates and removes accounts, but none of the project ``admin``."""
+    job = envelope.job
+    match job.instruction:
+        case AddUser():
+            return job.completed("account created")
+        case RemoveUser(user) if user.project == "admin":
+            return job.errored(f'You are not allowed to remove the account for "{user.username}"')
+        case RemoveUser():
+            return job.completed("account removed")
+        case unknown:
+            raise UnknownInstruction(unknown)
+
+
+async def portal_runner(envelope: Envelope) -> Job:
+    """The portal's handler: portals send jobs, they do not run any."""
+    raise UnknownInstruction(envelope.job.instruction)
+
+
+async def run_portal(url: str, ip: str, port: int, client_range: str, invitation: Path) -> None:
+    """Invite the cluster, wait for it, and send it one job after the other."""
+    service = ServiceConfig.create("portal", url=url, ip=ip, port=port)
+    service.add_client("cluster", client_range).save(invitation)
+    async with open_agent(AgentConfig(service, AgentType.PORTAL), portal_runner) as agent:
+        click.echo(f"The invitation is in {invitation}; waiting for the cluster ...")
+        cluster = await agent.wait_for(AgentType.INSTANCE)
+        for command in COMMANDS:
+            job = await Job.parse(command).put(cluster)
+            job = await job.wait()
+            click.echo(job.result())
+
+
+async def run_cluster(invitation: Path) -> None:
+    """Run the cluster until the portal has gone."""
+    while True:
+        invite = Invite.load(invitation)
+        service = ServiceConfig.create("cluster")
+        service.add_server(invite)
+        try:
+            async with open_agent(AgentConfig(service, AgentType.INSTANCE), cluster_runner) as agent:
+                portal = await agent.wait_for("portal", refusals=3)
+                await agent.wait_gone(portal.name)
+                return
+        except PeerRefusedError:
+            # The portal writes a new invitation each time it starts; perhaps ours is from the time before.
+            if Invite.load(invitation) == invite:
+                raise
+
+
+@click.group(help=__doc__)
+def main() -> None:
+    """See the module's docstring."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+@main.command()
+@click.option(
+    "--url", default="http://localhost:6501", show_default=True, help="Where the cluster calls the portal."
+)
+@click.option("--ip", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", default=6501, show_default=True, help="Port to listen on.")
+@click.option(
+    "--range", "client_range", default="127.0.0.1", show_default=True, help="Where the cluster calls from."
+)
+@click.option("--invitation", type=Path, default="invitation.toml", show_default=True, help="File to write.")
+def portal(url: str, ip: str, port: int, client_range: str, invitation: Path) -> None:
+    """Run the portal."""
+    trio.run(run_portal, url, ip, port, client_range, invitation)
+
+
+@main.command()
+@click.option("--invitation", type=Path, required=True, help="File that the portal has written.")
+def cluster(invitation: Path) -> None:
+    """Run the cluster."""
+    trio.run(run_cluster, invitation)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (TemplemeadsError, PaddingtonError) as error:
+        raise SystemExit(str(error)) from None

@@ -1,0 +1,85 @@
+"""Networks of agents that send each other jobs over encrypted peer-to-peer connections.
+
+A *portal* puts the job ``portal.cluster add_user fred.proj.org``; it travels the path of agents that it names, each of
+which knows only its neighbours; the last one runs its *handler*, an async function, and the result comes back.
+"""
+
+from __future__ import annotations
+
+from .agent import Agent as Agent
+from .agent import AgentStatistics as AgentStatistics
+from .agent import open_agent as open_agent
+from .agent import refuse_every_job as refuse_every_job
+from .agent_type import AgentType as AgentType
+from .config import AgentConfig as AgentConfig
+from .envelope import Envelope as Envelope
+from .errors import AgentStoppedError as AgentStoppedError
+from .errors import JobError as JobError
+from .errors import ParseError as ParseError
+from .errors import PeerNotFoundError as PeerNotFoundError
+from .errors import PeerRefusedError as PeerRefusedError
+from .errors import RefusedError as RefusedError
+from .errors import StateError as StateError
+from .errors import StoreError as StoreError
+from .errors import TemplemeadsError as TemplemeadsError
+from .errors import UnknownInstruction as UnknownInstruction
+from .grammar import Destination as Destination
+from .grammar import Instruction as Instruction
+from .grammar import Notification as Notification
+from .grammar import PortalIdentifier as PortalIdentifier
+from .grammar import ProjectIdentifier as ProjectIdentifier
+from .grammar import ProjectMapping as ProjectMapping
+from .grammar import UserIdentifier as UserIdentifier
+from .grammar import UserMapping as UserMapping
+from .handlers import Handler as Handler
+from .handlers import Handlers as Handlers
+from .job import Job as Job
+from .job import Status as Status
+from .job_errors import ErrorInfo as ErrorInfo
+from .limits import Limits as Limits
+from .peers import AgentPeer as AgentPeer
+from .run import run_agent as run_agent
+from .version import __version__ as __version__
+
+__all__ = [
+    # Agents
+    "Agent",
+    "AgentConfig",
+    "AgentPeer",
+    "AgentStatistics",
+    "AgentType",
+    "Limits",
+    "open_agent",
+    "refuse_every_job",
+    "run_agent",
+    # Handlers
+    "Envelope",
+    "Handler",
+    "Handlers",
+    # Jobs
+    "ErrorInfo",
+    "Job",
+    "Status",
+    # The grammar, as far as everyday use goes; all of it is in templemeads.grammar
+    "Destination",
+    "Instruction",
+    "Notification",
+    "PortalIdentifier",
+    "ProjectIdentifier",
+    "ProjectMapping",
+    "UserIdentifier",
+    "UserMapping",
+    # Errors
+    "AgentStoppedError",
+    "JobError",
+    "ParseError",
+    "PeerNotFoundError",
+    "PeerRefusedError",
+    "RefusedError",
+    "StateError",
+    "StoreError",
+    "TemplemeadsError",
+    "UnknownInstruction",
+    # About
+    "__version__",
+]

@@ -1,0 +1,560 @@
+"""An agent: a nursery that owns one task per peer connection, the handlers that run, and the sweep of what expires.
+
+    frame -> connection -> link -> commands -> exchange -> runner -> handler -> exchange -> link -> frame
+
+The agent is the shell around `Exchange`: it brings commands and results in, and carries out what each step returns
+(`Agent._carry_out`), without ever awaiting in between. Two rules hold it together:
+
+Rule 1. Whatever an outcome asks to write goes to the store first, as one unit.
+Rule 2. Nobody is told of anything that the store has not kept yet: links and waiters wait for the store, steps do not.
+
+Everything that belongs to an agent hangs on its `Agent`; there is no module-level state, and many agents can live in one
+process.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final, Self
+from uuid import UUID
+
+import attrs
+import trio
+
+from paddington import (
+    ClientConfig,
+    DialFailure,
+    PaddingtonError,
+    Peer,
+    ServerConfig,
+    ServiceConfig,
+    open_service,
+)
+
+from .agent_type import AgentType
+from .commands import (
+    ENGINE,
+    BadPut,
+    Command,
+    Delete,
+    Error,
+    Put,
+    Register,
+    Sync,
+    Update,
+)
+from .config import AgentConfig, store_path
+from .envelope import Envelope
+from .errors import JobError, PeerNotFoundError, RefusedError, StoreError, UnknownInstruction
+from .exchange import Exchange
+from .handlers import Handler
+from .job import DEFAULT_LIFETIME, Job, printable
+from .limits import Limits
+from .link import Link, registration_problem
+from .outcome import Kind, Outcome
+from .peers import AgentPeer, Peers
+from .refusals import Refusals
+from .runner import Finished, Runner
+from .sizes import fits_every_frame
+from .store import BoardStore, OpenStore, open_memory_store
+from .store_sqlite import open_sqlite_store
+from .transport import Connection, Service, Transport
+from .version import __version__
+from .watch import Watches
+
+_log = logging.getLogger("templemeads.agent")
+
+LONGEST_NAP: Final = 60.0
+"""Seconds between two looks at the clock: a wall clock that is set forward is noticed within this time."""
+
+
+async def refuse_every_job(envelope: Envelope) -> Job:
+    """The handler of an agent that runs no jobs."""
+    raise UnknownInstruction(envelope.job.instruction)
+
+
+@attrs.frozen
+class AgentStatistics:
+    """Figures of a running agent.
+
+    Attributes:
+        running: Handlers that run now.
+        waiting: Jobs that wait for a handler.
+        jobs: Jobs on all boards.
+        refused: Refusals since the start, by kind.
+        dropped: Control commands that found no room in the queue to a slow peer.
+
+    """
+
+    running: int
+    waiting: int
+    jobs: int
+    refused: dict[str, int]
+    dropped: int
+
+
+class Agent:
+    """A running agent; made by `open_agent`."""
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        store: BoardStore,
+        clock: Callable[[], float],
+    ) -> None:
+        self.config = config
+        self.limits: Limits = config.limits
+        self.peers = Peers(self, declared_types(config.service))
+        self.exchange = Exchange(
+            config.service.name,
+            is_neighbour=self.peers.__contains__,
+            limits=config.limits,
+            payload_fits=partial(fits_every_frame, limits=config.service.limits),
+        )
+        self._store = store
+        self._clock = clock
+        self._watches = Watches()
+        self._refusals = Refusals(config.limits.refusal_log_seconds)
+        self._counts: Counter[str] = Counter()
+        self._ticket = 0
+        self._sweep_at = math.inf
+        self._sweep_earlier = trio.Event()
+        self._service: Service | None = None
+        self._runner: Runner
+        self._stopping = False
+
+    def __repr__(self) -> str:
+        return f"<Agent {self.name} ({self.agent_type})>"
+
+    # -- for users ----------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+        return self.config.service.name
+
+    @property
+    def agent_type(self) -> AgentType:
+        """What the agent is."""
+        return self.config.agent_type
+
+    @property
+    def port(self) -> int | None:
+        """The port that the agent listens on, the real one where the configuration says 0; None if it does not."""
+        return None if self._service is None else self._service.port
+
+    def get_all(self, wanted: AgentType | str | None = None) -> list[AgentPeer]:
+        """Return the peers that are connected now: of a type, or of a name (``name`` or ``name@zone``), or all."""
+        return self.peers.ready(wanted)
+
+    async def wait_for(self, wanted: AgentType | str, *, refusals: int | None = None) -> AgentPeer:
+        """Wait until a peer of a type, or of a name (``name`` or ``name@zone``), is connected.
+
+        Args:
+            wanted: A type, a name, or ``name@zone``.
+            refusals: After how many refusals in a row to give up on a peer of that name; by default, never.
+
+        Raises:
+            PeerNotFoundError: No peer of that name is configured.
+            PeerRefusedError: The peer has hung up on us that many times.
+
+        """
+        return await self.peers.wait_ready(wanted, refusals)
+
+    async def wait_gone(self, wanted: AgentType | str) -> None:
+        """Wait until no peer of a type, or of a name, is connected."""
+        await self.peers.wait_gone(wanted)
+
+    def peer(self, name: str, zone: str | None = None) -> AgentPeer:
+        """Return a configured peer, connected or not; jobs put to an absent one are sent when it comes.
+
+        Raises:
+            PeerNotFoundError: There is none, or the name is in several zones and none was given.
+
+        """
+        found = [known.peer for known in self.peers.select(name if zone is None else f"{name}@{zone}")]
+        if len(found) != 1:
+            names = ", ".join(sorted(str(known.peer) for known in self.peers.known)) or "none"
+            problem = "is in several zones" if found else "is not configured"
+            raise PeerNotFoundError(f"The peer {name[:80]!a} {problem}; the configured peers are: {names}")
+        return self.peers.handle(found[0])
+
+    async def submit(self, text: str, *, zone: str | None = None, lifetime: float = DEFAULT_LIFETIME) -> Job:
+        """Parse a command, apply the portal rule, and put the job to the next agent of its path.
+
+        Args:
+            text: ``<destination> <instruction>``.
+            zone: The zone of the next agent; needed only where its name is in several.
+            lifetime: Seconds until the job expires.
+
+        Raises:
+            ParseError: The text is no command, or the portal rule forbids it.
+            PeerNotFoundError: The next agent of the path is not configured here.
+            RefusedError: The path does not begin here, or a limit is reached.
+
+        """
+        job = Job.parse(text, lifetime=lifetime, check_portal_rule=True, now=self.now())
+        agents = job.destination.agents
+        if agents[0] != self.name:
+            raise RefusedError(
+                f"The path {text.split(' ', maxsplit=1)[0][:200]!a} does not begin with this agent, {self.name!r}"
+            )
+        return await self.peer(agents[1], zone).put_job(job)
+
+    def statistics(self) -> AgentStatistics:
+        """Return figures for operators."""
+        links = [known.link for known in self.peers.known if known.link is not None]
+        return AgentStatistics(
+            running=self._runner.running,
+            waiting=self._runner.waiting,
+            jobs=sum(map(len, self.exchange.boards.values())),
+            refused=dict(self._refusals.counts),
+            dropped=sum(link.outbox.dropped for link in links),
+        )
+
+    # -- what jobs ask of their agent (`peers.Desk`) --------------------------------------------------------------
+
+    def now(self) -> float:
+        """Seconds since 1970 UTC on the agent's clock."""
+        return self._clock()
+
+    async def put_job(self, peer: Peer, job: Job) -> Job:
+        """Put a job of our own (`Job.put`); on return the store has kept it."""
+        if self._stopping:
+            raise RefusedError(f"The agent {self.name!r} is stopping and takes no more jobs")
+        kept, outcome = self.exchange.submit(job, peer, self.now())
+        _log.info("put %s to %s from %s", kept, peer.name, self.name)
+        self._carry_out(outcome)
+        await self.wait_kept()
+        return kept.kept_by(self.peers.handle(peer))
+
+    async def wait_job(self, peer: Peer, job: Job) -> Job:
+        """Wait until a job is finished (`Job.wait`)."""
+        if job.is_finished:
+            return job
+        async for changed in self.job_updates(peer, job):
+            job = changed
+        return job
+
+    async def job_updates(self, peer: Peer, job: Job) -> AsyncIterator[Job]:
+        """Iterate over the changes of a job (`Job.updates`)."""
+        handle = self.peers.handle(peer)
+        last: Job | None = None
+        with self._watches.watch(peer, job.id) as watch:
+            while True:
+                current = self.exchange.find(peer, job.id)
+                if current is None or watch.removed:
+                    raise JobError("Job removed from board", kind="unknown", origin=self.name)
+                if current != last:
+                    await self.wait_kept()
+                    yield (last := current).kept_by(handle)
+                    if current.is_finished:
+                        return
+                else:
+                    await watch.wait()
+
+    async def update_job(self, peer: Peer, job: Job) -> Job:
+        """Return a job as it is now (`Job.update`)."""
+        current = self.exchange.find(peer, job.id)
+        if current is None:
+            raise JobError("Job removed from board", kind="unknown", origin=self.name)
+        await self.wait_kept()
+        return current.kept_by(self.peers.handle(peer))
+
+    async def delete_job(self, peer: Peer, job: Job) -> None:
+        """Remove a job here and along its path (`Job.delete`)."""
+        _log.info("delete %s at %s from %s", job, peer.name, self.name)
+        self._carry_out(self.exchange.withdraw(job, peer, self.now()))
+        await self.wait_kept()
+
+    # -- for links ------------------------------------------------------------------------------------------------
+
+    def registration(self) -> Register:
+        """Return what we tell each peer of ourselves."""
+        return Register(
+            agent=self.agent_type,
+            engine=ENGINE,
+            version=__version__,
+            domain="greatwestern",
+            domain_version=DOMAIN_VERSION,
+            supports_structured_errors=True,
+        )
+
+    def receive(self, link: Link, command: Command | BadPut) -> None:
+        """Apply what came in on a link, in one step."""
+        match command:
+            case Register():
+                self._register(link, command)
+            case Put() | Update() | Delete() | Sync() | BadPut():
+                if not link.is_registered:
+                    self.refuse(link.peer, "unregistered", f"{type(command).__name__} before Register")
+                    return
+                _log_received(command, link.peer, self.name)
+                self._carry_out(self.exchange.receive(link.peer, command, self.now()))
+            case Error(error):
+                self._counts["errors_told"] += 1
+                _log.warning("%s says that something went wrong: %s", link.peer, printable(error))
+            case _:
+                self.refuse(link.peer, "unsupported", f"{type(command).__name__} is not supported here")
+
+    def refuse(self, peer: Peer, kind: str, reason: str) -> None:
+        """Count a refusal, and log it unless the peer's last one of this kind was just now."""
+        self._refusals.add(peer, kind, reason, trio.current_time())
+
+    async def wait_kept(self) -> None:
+        """Wait until the store has kept everything that has happened so far."""
+        if not self._store.is_kept(self._ticket):
+            await self._store.wait_kept(self._ticket)
+
+    async def keep_up(self) -> None:
+        """Wait while the store is far behind, so that no peer outruns the disk."""
+        if self._store.statistics().waiting > self.limits.store_backlog:
+            await self.wait_kept()
+
+    def _register(self, link: Link, register: Register) -> None:
+        known = self.peers[link.peer]
+        registered = known.register if link.is_registered else None
+        problem = registration_problem(known.declared, registered, register)
+        if problem is not None:
+            _log.error("the registration of %s is ignored: %s", link.peer, problem)
+            self._refusals.count("registration")
+            return
+        known.register = register
+        link.is_registered = True
+        _log.info("%s is registered as %s (%s %s)", link.peer, register.agent, *_shown(register))
+        self.peers.changed()
+
+    # -- the shell of the exchange ----------------------------------------------------------------------------------
+
+    def _carry_out(self, outcome: Outcome) -> None:
+        if outcome.writes:
+            self._ticket = self._store.write(outcome.writes)
+            for peer in {write.peer for write in outcome.writes}:
+                due = self.exchange.boards[peer].next_due
+                if due is not None and due < self._sweep_at:
+                    self._sweep_earlier.set()
+        for cancel in outcome.cancels:
+            self._runner.cancel(cancel.peer, cancel.job_id, cancel.reason)
+        for run in outcome.runs:
+            self._runner.start(run.peer, run.job.id)
+        for send in outcome.sends:
+            if (link := self.peers[send.peer].link) is not None:
+                link.outbox.add_job(send.kind, send.job)
+                if send.kind is Kind.UPDATE and _log.isEnabledFor(logging.INFO):
+                    _log.info("update %s to %s from %s", send.job, send.peer.name, self.name)
+        for answer in outcome.answers:
+            if (link := self.peers[answer.peer].link) is not None:
+                link.outbox.add_text(answer.text)
+        for news in outcome.news:
+            self._watches.changed(news.peer, news.job.id, removed=news.removed)
+        for refusal in outcome.refusals:
+            self.refuse(refusal.peer, refusal.kind, refusal.reason)
+
+    def _make_envelope(self, peer: Peer, job_id: UUID) -> Envelope | None:
+        job = self.exchange.find(peer, job_id)
+        if job is None or job.is_finished:
+            return None
+        handle = self.peers.handle(peer)
+        _log.info("run %s for %s", job, peer)
+        return Envelope(
+            job=job.kept_by(handle),
+            sender=peer.name,
+            recipient=self.name,
+            zone=peer.zone,
+            peer=handle,
+            report=partial(self._report, peer, job_id),
+        )
+
+    async def _report(self, peer: Peer, job_id: UUID, message: str | None) -> None:
+        self._carry_out(self.exchange.progress(peer, job_id, message, self.now()))
+        await trio.lowlevel.checkpoint()
+
+    def _finished(self, finished: Finished) -> None:
+        _log.info("finished %s in %.3f s", finished.job, finished.seconds)
+        self._carry_out(self.exchange.finish(finished.peer, finished.job.id, finished.job, self.now()))
+
+    # -- its life ----------------------------------------------------------------------------------------------------
+
+    @classmethod
+    @asynccontextmanager
+    async def _open(
+        cls,
+        config: AgentConfig,
+        handler: Handler,
+        store: OpenStore,
+        transport: Transport,
+        clock: Callable[[], float],
+    ) -> AsyncIterator[Self]:
+        failure: Exception | None = None
+        async with store(config.service.name) as board_store, trio.open_nursery() as nursery:
+            agent = cls(config, board_store, clock)
+            agent._runner = Runner(nursery, handler, agent.limits, agent._make_envelope, agent._finished)
+            await agent._restore()
+            nursery.start_soon(agent._sweep, name=f"sweep of {agent.name}")
+            connecting = transport(config.service, serve=agent._serve, dial_failed=agent._dial_failed)
+            try:
+                async with connecting as agent._service:
+                    _log.info("%s agent %s is up", agent.agent_type, agent.name)
+                    try:
+                        yield agent
+                    except Exception as error:  # noqa: BLE001 - raised again below, out of the nursery and so bare
+                        failure = error
+                    else:
+                        await agent._stop()
+            except PaddingtonError as error:
+                failure = error
+            finally:
+                agent._stopping = True
+                agent.peers.stop()
+                agent._watches.close()
+                nursery.cancel_scope.cancel(reason="the agent has stopped")
+        if failure is not None:
+            raise failure
+
+    # -- its tasks ---------------------------------------------------------------------------------------------------
+
+    async def _serve(self, connection: Connection) -> None:
+        """Serve one connection; paddington runs this in the connection's own task, behind its error wall."""
+        link = Link(self, connection)
+        known = self.peers[link.peer]
+        known.link = link
+        known.since = trio.current_time()
+        known.connections += 1
+        known.refusals = 0
+        try:
+            await link.run()
+        finally:
+            if known.link is link:
+                known.link = None
+            self.peers.changed()
+
+    def _dial_failed(self, failure: DialFailure) -> None:
+        known = self.peers[failure.peer]
+        known.refusals = known.refusals + 1 if failure.refused else 0
+        known.failure = failure.reason
+        self.peers.changed()
+
+    async def _sweep(self) -> None:
+        while True:
+            due = self.exchange.next_due
+            self._sweep_at = math.inf if due is None else due
+            self._sweep_earlier = trio.Event()
+            with trio.move_on_after(min(max(0.0, self._sweep_at - self.now()), LONGEST_NAP)):
+                await self._sweep_earlier.wait()
+            self._carry_out(self.exchange.sweep(self.now()))
+
+    async def _restore(self) -> None:
+        kept = await self._store.load()
+        ours = [write for write in kept if write.peer in self.peers]
+        if len(ours) < len(kept):
+            _log.warning(
+                "%d jobs in the store belong to peers that are not configured any more", len(kept) - len(ours)
+            )
+        outcome = self.exchange.restore(ours, self.now())
+        if ours:
+            _log.info("%d jobs are back from the store, %d of them to be run", len(ours), len(outcome.runs))
+        self._carry_out(outcome)
+
+    async def _stop(self) -> None:
+        """Take no more, let handlers finish, send what is queued: each within its deadline."""
+        self._stopping = True
+        with trio.move_on_after(self.limits.shutdown_seconds) as patience:
+            await self._runner.drain()
+        if patience.cancelled_caught:
+            _log.warning("%d handlers have not finished in time and are cancelled", self._runner.running)
+            self._runner.cancel_all("the agent stops")
+        with trio.move_on_after(self.limits.flush_seconds):
+            async with trio.open_nursery() as nursery:
+                for known in self.peers.known:
+                    if known.link is not None:
+                        nursery.start_soon(known.link.flush)
+
+
+DOMAIN_VERSION: Final = "0.94.0"
+"""The version of the grammar that we speak."""
+
+
+@asynccontextmanager
+async def open_agent(
+    config: AgentConfig,
+    handler: Handler = refuse_every_job,
+    *,
+    store: OpenStore | None = None,
+    transport: Transport | None = None,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Agent]:
+    """Run an agent for as long as the ``with`` block lasts.
+
+    When the block ends normally the agent stops in order: running handlers get ``limits.shutdown_seconds``, what is
+    queued gets ``limits.flush_seconds``. When it ends by an exception or is cancelled, handlers are cancelled. Everything
+    has stopped when the block has been left.
+
+    Args:
+        config: What the agent is.
+        handler: Called for each job that arrives; by default each is an unknown instruction.
+        store: Opens the store of its boards; by default the one that the configuration names.
+        transport: Makes its connections; by default `paddington.open_service`.
+        clock: Seconds since 1970 UTC.
+
+    Raises:
+        ConfigError: The configuration names no usable store.
+        StoreError: The store cannot be opened, or fails later: then the block is cancelled.
+        paddington.PaddingtonError: The address cannot be listened on.
+
+    Error handling: an exception in a handler becomes the job's error result, one in a connection ends that connection.
+    Nothing else is caught.
+
+    """
+    if store is None:
+        path = store_path(config.store)
+        store = open_memory_store if path is None else partial(open_sqlite_store, path=path)
+    if transport is None:
+        transport = open_service
+    try:
+        async with Agent._open(config, handler, store, transport, clock) as agent:  # noqa: SLF001 - its front door
+            yield agent
+    except BaseExceptionGroup as group:
+        _raise_store_error_of(group)
+        raise
+
+
+def _raise_store_error_of(group: BaseExceptionGroup[BaseException]) -> None:
+    """Raise the store's error by itself where it is the only cause of a group."""
+    errors, others = group.split(StoreError)
+    if errors is None or others is not None:
+        return
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    raise error
+
+
+def declared_types(service: ServiceConfig) -> list[tuple[Peer, AgentType | None]]:
+    """Return the configured peers of a service with the types that are declared for them."""
+    entries: tuple[ClientConfig | ServerConfig, ...] = (*service.clients, *service.servers)
+    return [(entry.peer, None if entry.type is None else AgentType.parse(entry.type)) for entry in entries]
+
+
+def _log_received(command: Put | Update | Delete | Sync | BadPut, sender: Peer, name: str) -> None:
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    match command:
+        case Sync():
+            if command.jobs:
+                _log.info("sync of %d jobs from %s", len(command.jobs), sender.name)
+        case BadPut():
+            pass
+        case _:
+            _log.info(
+                "received %s %s to %s from %s", type(command).__name__.lower(), command.job, name, sender.name
+            )
+
+
+def _shown(register: Register) -> tuple[str, str]:
+    return printable(register.engine, 40), printable(register.version, 40)

@@ -1,0 +1,177 @@
+"""The configuration of an agent: what it is, its service, and its options.
+
+On disk it is one TOML file with the keys ``agent``, ``[service]`` and ``[extras]`` of existing agents, and three of ours
+that they ignore: ``store``, ``handler`` and ``[limits]``. Source: the protocol page *configuration*, section 1.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self, overload
+
+import attrs
+import tomlkit
+
+from paddington import ConfigError, ServiceConfig
+from paddington.files import read_checked, write_private
+from paddington.toml import TableReader, edit_toml, format_toml, parse_toml, update
+
+from .agent_type import AgentType
+from .errors import ParseError
+from .limits import Limits
+
+
+@attrs.define
+class AgentConfig:
+    """The configuration of one agent.
+
+    Attributes:
+        service: Its name, address, keys and peers.
+        agent_type: What it is.
+        extras: Free options and encrypted secrets.
+        store: Where its boards are kept: ``sqlite:///path/to/file``, or ``memory:``, which None stands for too.
+        handler: The handler as ``package.module:name``, for the command line.
+        limits: How much it takes on.
+
+    """
+
+    service: ServiceConfig
+    agent_type: AgentType = attrs.field(validator=attrs.validators.instance_of(AgentType))
+    extras: dict[str, str] = attrs.field(factory=dict, kw_only=True, repr=False)
+    store: str | None = attrs.field(default=None, kw_only=True)
+    handler: str | None = attrs.field(default=None, kw_only=True)
+    limits: Limits = attrs.field(factory=Limits, kw_only=True)
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+        return self.service.name
+
+    @overload
+    def option(self, key: str) -> str | None: ...
+    @overload
+    def option(self, key: str, default: str) -> str: ...
+
+    def option(self, key: str, default: str | None = None) -> str | None:
+        """Return a plain option from ``[extras]``, or the default."""
+        return self.extras.get(key, default)
+
+    def secret(self, key: str) -> str | None:
+        """Return a decrypted secret from ``[extras]``, or None if there is none of this name.
+
+        Slow on purpose (tens of milliseconds): call it once, in a thread where an agent is running.
+
+        Raises:
+            ConfigError: No encryption is chosen, its variable is not set, or the text does not open.
+
+        """
+        stored = self.extras.get(key)
+        return None if stored is None else self.service.decrypt_secret(stored)
+
+    def set_secret(self, key: str, value: str) -> None:
+        """Encrypt a text and keep it under ``[extras]``.
+
+        Raises:
+            ConfigError: No encryption is chosen, or its variable is not set.
+
+        """
+        self.extras[key] = self.service.encrypt_secret(value)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, allow_readable: bool = False) -> Self:
+        """Read a configuration file.
+
+        Args:
+            path: The file.
+            allow_readable: Take it though others can read the keys in it.
+
+        Raises:
+            ConfigError: There is no such file, others can read its keys, or something in it is wrong.
+
+        """
+        file = read_checked(path, "configuration")
+        source = f"The configuration {str(file.path)[:300]!r}"
+        config = cls.from_toml(parse_toml(file.text, source), source)
+        if config.service.holds_keys and not allow_readable:
+            file.refuse_readable("configuration")
+        return config
+
+    @classmethod
+    def from_toml(cls, document: Mapping[str, Any], source: str = "The configuration") -> Self:
+        """Read the root table of a configuration file.
+
+        Args:
+            document: The table, as tomllib gives it.
+            source: What to call the file in errors.
+
+        Raises:
+            ConfigError: Something is missing or wrong; the message says where.
+
+        """
+        reader = TableReader(document, source)
+        limits = reader.optional_table("limits")
+        extras = reader.optional_table("extras")
+        try:
+            agent_type = AgentType(reader.text("agent"))
+        except ValueError:
+            names = ", ".join(agent_type.value for agent_type in AgentType)
+            raise reader.error("agent", f"must be one of {names}") from None
+        try:
+            read_limits = Limits() if limits is None else Limits.from_table(limits.values)
+        except ParseError as error:
+            raise reader.error("limits", str(error)) from None
+        return cls(
+            ServiceConfig.from_toml(reader.table("service").values, f"{source}, service"),
+            agent_type,
+            extras={} if extras is None else {key: extras.text(key) for key in extras.values},
+            store=reader.optional_text("store"),
+            handler=reader.optional_text("handler"),
+            limits=read_limits,
+        )
+
+    def to_toml(self) -> dict[str, Any]:
+        """Return the root table; None stands for a key to be left out."""
+        return {
+            "agent": self.agent_type.value,
+            "store": self.store,
+            "handler": self.handler,
+            "service": self.service.to_toml(),
+            "extras": self.extras,
+            "limits": self.limits.to_table() or None,
+        }
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the configuration to a file of mode 0600; comments, order and foreign keys of an older one survive.
+
+        Raises:
+            ConfigError: The file cannot be written, or what is there is no TOML.
+
+        """
+        if not Path(path).exists():
+            write_private(path, format_toml(self.to_toml()))
+            return
+        file = read_checked(path, "configuration")
+        document = edit_toml(file.text, f"The configuration {str(file.path)[:300]!r}")
+        update(document, self.to_toml())
+        write_private(path, tomlkit.dumps(document))
+
+
+def store_path(store: str | None) -> Path | None:
+    """Return the file of a ``sqlite:///path`` setting, or None for boards in memory.
+
+    Three slashes are followed by a path relative to the working directory, four by an absolute one.
+
+    Raises:
+        ConfigError: It is no such setting.
+
+    """
+    if store is None or store in {"memory", "memory:", "memory://"}:
+        return None
+    prefix = "sqlite:///"
+    if not store.startswith(prefix) or len(store) == len(prefix):
+        raise ConfigError(
+            f"{store[:100]!a} is no store: write sqlite:///boards.db, sqlite:////var/lib/agent/boards.db or memory:"
+        )
+    return Path(store[len(prefix) :])

@@ -1,0 +1,499 @@
+"""Everything an agent decides about jobs, without doing any of it.
+
+The exchange holds the agent's boards, one per peer, and moves jobs between them. Each method is one step: it changes
+boards and returns an `Outcome`, the list of what the shell must now write, send, run, cancel and tell. A step never
+awaits, so a job that crosses from one board to the next is on both or on neither, in memory and in the store.
+
+What comes in from a peer goes through three gates, in this order:
+
+Gate 1. Place: the sender is our immediate neighbour in the path, on the right side (`route`).
+Gate 2. Time: what has expired is not taken any more; a ``Put`` is told so.
+Gate 3. The board's own rules (`board`).
+
+Jobs stay in the zone in which they came. Source: the protocol page *jobs*, sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final
+from uuid import UUID
+
+import attrs
+
+from paddington import Peer
+
+from .board import Board, Change, Merged
+from .commands import BadPut, Delete, Put, Sync, Update, encode, encode_bad_put_answer
+from .errors import JobError, PeerNotFoundError, RefusedError
+from .job import Job, Status
+from .job_errors import ErrorInfo
+from .limits import LARGEST_VERSION, Limits
+from .outcome import Answer, Cancel, Erase, Kind, News, Outcome, Refusal, Run, Send, Write
+from .route import Flow, Place, place_of, require_from_after, require_from_before
+
+_SURELY_SMALL: Final = 16_384
+"""Characters of result and command below which a job fits any frame, so that its size need not be counted."""
+
+
+def _always(_: object) -> bool:
+    return True
+
+
+@attrs.define(eq=False)
+class Exchange:
+    """The boards of one agent, and the rules by which jobs move between them.
+
+    Attributes:
+        name: The agent's own name in paths.
+        is_neighbour: Tells whether a peer is configured, and so whether jobs can be sent to it at all.
+        limits: How much is taken on.
+        payload_fits: Tells whether the text of a command can be sent in one frame.
+        check_owner: Raises `RefusedError` if a job that has arrived here asks for what is not its asker's
+            (*newer-protocol*, section 10.3).
+
+    """
+
+    name: str
+    is_neighbour: Callable[[Peer], bool] = _always
+    limits: Limits = attrs.field(factory=Limits)
+    payload_fits: Callable[[str], bool] = _always
+    check_owner: Callable[[Peer, Job], object] | None = None
+    _boards: dict[Peer, Board] = attrs.field(factory=dict, init=False)
+    _at_work: set[tuple[Peer, UUID]] = attrs.field(factory=set, init=False)
+
+    # -- looking ------------------------------------------------------------------------------------------------
+
+    @property
+    def boards(self) -> Mapping[Peer, Board]:
+        """The boards by peer; not to be changed."""
+        return self._boards
+
+    def find(self, peer: Peer, job_id: UUID) -> Job | None:
+        """Return a job from the board of a peer, or None."""
+        board = self._boards.get(peer)
+        return None if board is None else board.get(job_id)
+
+    @property
+    def next_due(self) -> float | None:
+        """When `sweep` should be called next, in seconds since 1970 UTC, or None if there is nothing to wait for."""
+        return min(
+            (due for board in self._boards.values() if (due := board.next_due) is not None), default=None
+        )
+
+    def board(self, peer: Peer) -> Board:
+        """Return the board of a peer, a new one if need be.
+
+        Raises:
+            RefusedError: There are too many boards already.
+
+        """
+        board = self._boards.get(peer)
+        if board is None:
+            if len(self._boards) >= self.limits.boards:
+                raise RefusedError(f"There are {len(self._boards)} boards already, which is the limit")
+            board = self._boards[peer] = Board(self.limits)
+        return board
+
+    # -- from our own side --------------------------------------------------------------------------------------
+
+    def submit(self, job: Job, peer: Peer, now: float) -> tuple[Job, Outcome]:
+        """Put a job of our own on the board of the next agent in its path.
+
+        Returns:
+            The job as it is on the board: pending, or a duplicate of a pending one, or, if it was put before, as it
+            has become since.
+
+        Raises:
+            PeerNotFoundError: There is no such peer.
+            RefusedError: The path does not start here and lead there, or a limit is reached.
+            StateError: The job is finished.
+
+        """
+        place = place_of(self.name, job.destination)
+        if place is None or not place.is_first or place.after != peer.name:
+            raise RefusedError(
+                f"The path {str(job.destination)[:200]!r} does not lead from {self.name!r} to {peer.name!r}: "
+                f"its first two agents must be these"
+            )
+        if not self.is_neighbour(peer):
+            raise PeerNotFoundError(f"{self.name!r} has no peer {peer}")
+        job = self._shortened(job.pending(now) if job.status is Status.CREATED else job, now)
+        if not job.is_finished and job.is_expired(now):
+            raise RefusedError(f"The job {{{job.command[:200]}}} has expired before it was put")
+        if (problem := self._too_large(job)) is not None:
+            raise RefusedError(problem)
+        outcome = Outcome()
+        merged = self.board(peer).put(job, now)
+        if merged.change is Change.DELETED:
+            raise RefusedError(f"The job {job.id} was deleted")
+        if merged.change is not Change.UNCHANGED:
+            self._record(peer, merged, outcome)
+            if merged.job.status in (Status.PENDING, Status.RUNNING):
+                outcome.sends.append(Send(peer, Kind.PUT, merged.job))
+        return merged.job, outcome
+
+    def withdraw(self, job: Job, peer: Peer, now: float) -> Outcome:
+        """Delete a job of our own, here and along its path."""
+        outcome = Outcome()
+        # The deletion goes first, so that a duplicate that is reinstated does not meet its original again.
+        outcome.sends.append(Send(peer, Kind.DELETE, job))
+        self._remove(peer, job, now, outcome)
+        return outcome
+
+    def progress(self, peer: Peer, job_id: UUID, message: str | None, now: float) -> Outcome:
+        """Record what a handler reports, and pass it back; a job that is gone or finished is left alone."""
+        outcome = Outcome()
+        job = self.find(peer, job_id)
+        if job is not None and not job.is_finished:
+            self._pass_back(peer, job.running(message, now=now), now, outcome)
+        return outcome
+
+    def finish(self, peer: Peer, job_id: UUID, result: Job, now: float) -> Outcome:
+        """Record what a handler returned, and pass it back; a job that is gone or finished is left alone.
+
+        Args:
+            peer: Whose board the job is on.
+            job_id: The job.
+            result: A finished job, made from the job that the handler was given.
+            now: Seconds since 1970 UTC.
+
+        """
+        outcome = Outcome()
+        self._at_work.discard((peer, job_id))
+        job = self.find(peer, job_id)
+        if job is None or job.is_finished:
+            return outcome
+        ended = attrs.evolve(
+            job,
+            status=result.status,
+            result_text=result.result_text,
+            result_type=result.result_type,
+            error=self._with_origin(result.error),
+            version=job.version + 1000,
+            changed=max(job.changed, int(now)),
+        )
+        if (problem := self._too_large(ended)) is not None:
+            ended = job.errored(problem, kind="run", origin=self.name, now=now)
+        self._pass_back(peer, ended, now, outcome)
+        return outcome
+
+    def sweep(self, now: float) -> Outcome:
+        """Let expired jobs fail, stop their handlers, tell the agents before us, forget what is long over."""
+        outcome = Outcome()
+        for peer, board in self._boards.items():
+            if (due := board.next_due) is None or due > now:
+                continue
+            swept = board.sweep(now)
+            for job in swept.expired:
+                self._note(peer, job, outcome)
+                if self._flow(peer, job) is Flow.UPSTREAM:
+                    outcome.sends.append(Send(peer, Kind.UPDATE, job))
+                self._stop(peer, job.id, "the job expired", outcome)
+            outcome.writes += [Erase(peer, job_id) for job_id in swept.forgotten]
+        return outcome
+
+    # -- from peers ---------------------------------------------------------------------------------------------
+
+    def receive(self, sender: Peer, command: Put | Update | Delete | Sync | BadPut, now: float) -> Outcome:
+        """Take a command about jobs from a peer. Never raises: what is not taken is among the refusals."""
+        outcome = Outcome()
+        match command:
+            case Put(job):
+                self._guard(sender, job, now, outcome, self._receive_put)
+            case Update(job):
+                self._guard(sender, job, now, outcome, self._receive_update)
+            case Delete(job):
+                self._guard(sender, job, now, outcome, self._receive_delete)
+            case Sync(jobs, bad_jobs):
+                self._receive_sync(sender, jobs, now, outcome)
+                for bad_job in bad_jobs:
+                    outcome.refusals.append(Refusal(sender, "unreadable", f"Sync: {bad_job.reason}"))
+            case BadPut(bad_job):
+                outcome.refusals.append(Refusal(sender, "unreadable", f"Put: {bad_job.reason}"))
+                refused = bad_job.refusal(int(now), LARGEST_VERSION)
+                if refused is not None:
+                    outcome.answers.append(Answer(sender, encode_bad_put_answer(refused)))
+        return outcome
+
+    def _guard(
+        self,
+        sender: Peer,
+        job: Job,
+        now: float,
+        outcome: Outcome,
+        take: Callable[[Peer, Job, float, Outcome], None],
+    ) -> None:
+        try:
+            take(sender, job, now, outcome)
+        except RefusedError as error:
+            outcome.refusals.append(Refusal(sender, "refused", f"{{{job.command[:200]}}}: {error}"))
+            if take == self._receive_put and not job.is_finished:
+                self._answer_refused(sender, job, str(error), "unroutable", now, outcome)
+
+    def _receive_put(self, sender: Peer, job: Job, now: float, outcome: Outcome) -> None:
+        place = require_from_before(self.name, sender.name, job.destination)
+        board = self.board(sender)
+        if board.is_expired(job, now):
+            outcome.refusals.append(Refusal(sender, "expired", f"{{{job.command[:200]}}} has expired"))
+            if not job.is_finished:
+                self._answer_refused(sender, job, "Job expired", "expired", now, outcome)
+            return
+        if job.is_finished:
+            self._take_end_from_before(sender, place, job, now, outcome)
+            return
+        if job.status is Status.CREATED:
+            raise RefusedError("the job is Created: it must be put before it is sent")
+        merged = board.put(job, now)
+        if merged.change is Change.DELETED:
+            return
+        if merged.job.status is Status.DUPLICATE and merged.job.original_id is not None and job == merged.job:
+            merged = board.reinstate(job.id, now) or merged
+        if merged.change is Change.UNCHANGED:
+            if merged.job.is_finished:
+                outcome.sends.append(Send(sender, Kind.UPDATE, merged.job))
+            elif (
+                (sender, job.id) in self._at_work
+                or merged.job.status is Status.DUPLICATE
+                or not place.is_last
+            ):
+                return
+        else:
+            self._record(sender, merged, outcome)
+            for ended in (merged.job, *merged.ended):
+                if ended.is_finished:
+                    outcome.sends.append(Send(sender, Kind.UPDATE, ended))
+        if not merged.job.is_finished and merged.job.status is not Status.DUPLICATE:
+            self._move_on(sender, place, merged.job, now, outcome)
+
+    def _receive_update(self, sender: Peer, job: Job, now: float, outcome: Outcome) -> None:
+        place = require_from_after(self.name, sender.name, job.destination)
+        board = self.board(sender)
+        if board.is_expired(job, now):
+            outcome.refusals.append(
+                Refusal(sender, "expired", f"an update of {{{job.command[:200]}}} came too late")
+            )
+            return
+        merged = board.merge(job, now)
+        if merged.change is Change.DELETED:
+            outcome.sends.append(Send(sender, Kind.DELETE, job))
+        elif merged.change is not Change.UNCHANGED:
+            self._record(sender, merged, outcome)
+            if place.before is not None:
+                self._pass_back(Peer(place.before, sender.zone), merged.job, now, outcome)
+
+    def _receive_delete(self, sender: Peer, job: Job, now: float, outcome: Outcome) -> None:
+        place = require_from_before(self.name, sender.name, job.destination)
+        if not self.board(sender).is_expired(job, now):
+            self._remove_beyond(sender, place, job, now, outcome)
+            self._remove(sender, job, now, outcome)
+
+    def _receive_sync(self, sender: Peer, jobs: tuple[Job, ...], now: float, outcome: Outcome) -> None:
+        if len(jobs) > self.limits.sync_jobs:
+            outcome.refusals.append(
+                Refusal(
+                    sender,
+                    "sync",
+                    f"a Sync of {len(jobs)} jobs is above the limit of {self.limits.sync_jobs}",
+                )
+            )
+            return
+        updates: list[Job] = []
+        puts: list[Job] = []
+        for job in jobs:
+            place = place_of(self.name, job.destination)
+            (updates if place is not None and place.after == sender.name else puts).append(job)
+        for job in updates:
+            if self._would_change(sender, job):
+                self._guard(sender, job, now, outcome, self._receive_update)
+        for job in puts:
+            if self._would_change(sender, job) and not job.is_expired(now):
+                self._guard(sender, job, now, outcome, self._receive_put)
+
+    def _would_change(self, sender: Peer, job: Job) -> bool:
+        # What both sides hold alike, and what our own Sync will tell the peer better, needs no step here. An unfinished
+        # job of which we hold the result is answered by our Sync; a deleted one by the Delete that follows our Sync.
+        board = self._boards.get(sender)
+        if board is None:
+            return True
+        there = board.get(job.id)
+        return not (there is not None and (there == job or there.is_finished))
+
+    # -- moving jobs --------------------------------------------------------------------------------------------
+
+    def _move_on(self, sender: Peer, place: Place, job: Job, now: float, outcome: Outcome) -> None:
+        """Run a job that has arrived, or put it on the next board."""
+        if place.after is None:
+            if (sender, job.id) in self._at_work:
+                return
+            try:
+                if self.check_owner is not None:
+                    self.check_owner(sender, job)
+            except (RefusedError, JobError) as error:
+                outcome.refusals.append(Refusal(sender, "owner", f"{{{job.command[:200]}}}: {error}"))
+                self._fail(sender, job, str(error), "invalid", now, outcome)
+                return
+            self._at_work.add((sender, job.id))
+            outcome.runs.append(Run(sender, job))
+            return
+        after = Peer(place.after, sender.zone)
+        if not self.is_neighbour(after):
+            problem = f"{self.name!r} knows no way to {place.after!r} in zone {sender.zone!r}"
+            self._fail(sender, job, problem, "unroutable", now, outcome)
+            return
+        try:
+            if (too_large := self._too_large(job)) is not None:
+                raise RefusedError(too_large)
+            merged = self.board(after).merge(job, now)
+        except RefusedError as error:
+            self._fail(
+                sender, job, f"{self.name!r} cannot pass the job on: {error}", "unroutable", now, outcome
+            )
+            return
+        if merged.change in (Change.NEW, Change.NEWER):
+            self._record(after, merged, outcome)
+            outcome.sends.append(Send(after, Kind.PUT, merged.job))
+        elif merged.change is Change.UNCHANGED and merged.job.is_finished:
+            self._pass_back(sender, merged.job, now, outcome)
+
+    def _pass_back(self, peer: Peer, job: Job, now: float, outcome: Outcome) -> None:
+        """Record progress or a result on the board of the agent before us, and send it there."""
+        try:
+            merged = self.board(peer).merge(job, now)
+        except RefusedError as error:
+            outcome.refusals.append(Refusal(peer, "full", f"{{{job.command[:200]}}}: {error}"))
+            return
+        if merged.change in (Change.NEW, Change.NEWER):
+            self._record(peer, merged, outcome)
+            for changed in (merged.job, *merged.ended):
+                outcome.sends.append(Send(peer, Kind.UPDATE, changed))
+
+    def _fail(self, sender: Peer, job: Job, message: str, kind: str, now: float, outcome: Outcome) -> None:
+        self._pass_back(sender, job.errored(message, kind=kind, origin=self.name, now=now), now, outcome)
+
+    def _take_end_from_before(
+        self, sender: Peer, place: Place, job: Job, now: float, outcome: Outcome
+    ) -> None:
+        """The agent before us holds an end of the job that it did not get from us: nobody waits for ours any more."""
+        there = self.board(sender).get(job.id)
+        if there is not None and there.is_finished:
+            return
+        merged = self.board(sender).merge(job, now)
+        if merged.change in (Change.NEW, Change.NEWER):
+            self._record(sender, merged, outcome)
+            outcome.sends += [Send(sender, Kind.UPDATE, ended) for ended in merged.ended]
+        if there is not None:
+            self._stop(sender, job.id, "the agent before us has ended the job", outcome)
+            self._remove_beyond(sender, place, job, now, outcome)
+
+    def _remove(self, peer: Peer, job: Job, now: float, outcome: Outcome) -> None:
+        board = self.board(peer)
+        removed = board.remove(job, now)
+        if removed.tombstone is not None:
+            outcome.writes.append(Write(peer, removed.tombstone, deleted=True))
+        outcome.writes += [Erase(peer, job_id) for job_id in removed.forgotten]
+        if removed.job is not None:
+            outcome.news.append(News(peer, removed.job, removed=True))
+        self._stop(peer, job.id, "the job was deleted", outcome)
+        for changed in removed.changed:
+            self._note(peer, changed, outcome)
+        if removed.reinstated is not None:
+            self._note(peer, removed.reinstated, outcome)
+            place = place_of(self.name, removed.reinstated.destination)
+            if place is not None and place.after == peer.name:
+                outcome.sends.append(Send(peer, Kind.PUT, removed.reinstated))
+            elif place is not None:
+                self._move_on(peer, place, removed.reinstated, now, outcome)
+
+    def _remove_beyond(self, sender: Peer, place: Place, job: Job, now: float, outcome: Outcome) -> None:
+        if place.after is None:
+            return
+        after = Peer(place.after, sender.zone)
+        if self.is_neighbour(after):
+            outcome.sends.append(Send(after, Kind.DELETE, job))
+            self._remove(after, job, now, outcome)
+
+    def _stop(self, peer: Peer, job_id: UUID, reason: str, outcome: Outcome) -> None:
+        if (peer, job_id) in self._at_work:
+            self._at_work.discard((peer, job_id))
+            outcome.cancels.append(Cancel(peer, job_id, reason))
+
+    def _record(self, peer: Peer, merged: Merged, outcome: Outcome) -> None:
+        for job in (merged.job, *merged.ended):
+            self._note(peer, job, outcome)
+
+    def _note(self, peer: Peer, job: Job, outcome: Outcome) -> None:
+        outcome.writes.append(Write(peer, job))
+        outcome.news.append(News(peer, job))
+
+    def _answer_refused(
+        self, sender: Peer, job: Job, message: str, kind: str, now: float, outcome: Outcome
+    ) -> None:
+        refused = attrs.evolve(
+            job,
+            status=Status.ERROR,
+            result_text=message,
+            result_type="Error",
+            error=ErrorInfo(kind, message, self.name),
+            version=job.version + 1000,
+            changed=max(job.changed, int(now)),
+        )
+        if job.version <= LARGEST_VERSION:
+            outcome.answers.append(Answer(sender, encode(Update(refused))))
+
+    # -- small questions ----------------------------------------------------------------------------------------
+
+    def _flow(self, peer: Peer, job: Job) -> Flow | None:
+        place = place_of(self.name, job.destination)
+        return None if place is None else place.flow_to(peer.name)
+
+    def _with_origin(self, error: ErrorInfo | None) -> ErrorInfo | None:
+        return attrs.evolve(error, origin=self.name) if error is not None and error.origin is None else error
+
+    def _shortened(self, job: Job, now: float) -> Job:
+        latest = int(now + self.limits.lifetime_seconds)
+        return attrs.evolve(job, expires=latest) if job.expires > latest else job
+
+    def _too_large(self, job: Job) -> str | None:
+        if len(job.result_text or "") + len(job.command) < _SURELY_SMALL:
+            return None
+        text = encode(Update(job))
+        if self.payload_fits(text):
+            return None
+        return f"The job is too large to send: its JSON text has {len(text)} characters, more than fits into one frame"
+
+    # -- a connection begins ------------------------------------------------------------------------------------
+
+    def sync_jobs(self, peer: Peer, now: float) -> tuple[UUID, ...]:
+        """Return the ids of the jobs that a ``Sync`` to this peer tells of.
+
+        Left out are expired jobs, as existing agents leave them out, and duplicates, which were not sent either.
+        """
+        board = self._boards.get(peer)
+        if board is None:
+            return ()
+        return tuple(
+            job.id for job in board if job.status is not Status.DUPLICATE and not board.is_expired(job, now)
+        )
+
+    def deleted_jobs(self, peer: Peer) -> tuple[Job, ...]:
+        """Return the deleted jobs that a peer must be told of again, since it may have been away at the time."""
+        board = self._boards.get(peer)
+        if board is None:
+            return ()
+        return tuple(job for job in board.tombstones if self._flow(peer, job) is Flow.DOWNSTREAM)
+
+    def restore(self, jobs: Iterable[Write], now: float) -> Outcome:
+        """Take over what a store has kept; return what is to be run again."""
+        outcome = Outcome()
+        for kept in jobs:
+            self.board(kept.peer).restore(kept.job, now, deleted=kept.deleted)
+        for peer, board in self._boards.items():
+            for job in board:
+                place = place_of(self.name, job.destination)
+                if place is None or place.before != peer.name or not place.is_last:
+                    continue
+                if job.status in (Status.PENDING, Status.RUNNING) and not board.is_expired(job, now):
+                    self._at_work.add((peer, job.id))
+                    outcome.runs.append(Run(peer, job))
+        return outcome

@@ -1,0 +1,108 @@
+"""A table of handlers, one for each class of instruction; itself a handler."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import attrs
+
+from .envelope import Envelope
+from .errors import UnknownInstruction
+from .grammar import Instruction
+from .grammar.results import result_matches
+from .job import Job
+
+Handler = Callable[[Envelope], Awaitable[Job]]
+"""What an agent runs for a job that has arrived."""
+
+Function = Callable[..., Awaitable[Any]]
+
+
+@attrs.frozen
+class Handlers:
+    """Handlers by instruction class.
+
+    >>> handlers = Handlers()
+    >>> from templemeads.grammar import AddUser, UserIdentifier
+    >>> @handlers.add(AddUser)
+    ... async def add_user(envelope: Envelope, user: UserIdentifier) -> Job:
+    ...     return envelope.job.completed(f"{user.username} is here")
+
+    A handler gets the envelope and the fields of the instruction. It returns a job, or a plain value that completes it.
+
+    Attributes:
+        strict: Whether the annotation of a handler's return type must be `Job` or the type that the instruction promises.
+
+    """
+
+    strict: bool = True
+    _table: dict[type[Instruction], Function] = attrs.field(factory=dict, init=False, repr=False)
+
+    def add(self, *instructions: type[Instruction]) -> Callable[[Function], Function]:
+        """Return a decorator that enters a function for these classes of instructions.
+
+        Raises:
+            TypeError: (from the decorator) The function is not async, does not take the envelope and the instruction's
+                fields, or declares another result than the instruction promises.
+            ValueError: (from the decorator) There is a handler for one of the classes already.
+
+        """
+
+        def enter(function: Function) -> Function:
+            for instruction in instructions:
+                self._enter(instruction, function)
+            return function
+
+        return enter
+
+    def __iter__(self) -> Iterator[type[Instruction]]:
+        return iter(self._table)
+
+    def __contains__(self, instruction: object) -> bool:
+        return instruction in self._table
+
+    async def __call__(self, envelope: Envelope) -> Job:
+        """Run the handler for the job's instruction.
+
+        Raises:
+            UnknownInstruction: There is none.
+
+        """
+        instruction = envelope.job.instruction
+        function = self._table.get(type(instruction))
+        if function is None:
+            raise UnknownInstruction(instruction)
+        fields = (getattr(instruction, name) for name in type(instruction).__match_args__)
+        result = await function(envelope, *fields)
+        return result if isinstance(result, Job) else envelope.job.completed(result)
+
+    def _enter(self, instruction: type[Instruction], function: Function) -> None:
+        name = getattr(function, "__qualname__", repr(function))
+        keyword = instruction.keyword
+        if not inspect.iscoroutinefunction(function):
+            raise TypeError(f"The handler {name} for {keyword} must be an 'async def' function")
+        if instruction in self._table:
+            raise ValueError(
+                f"There is a handler for {keyword} already: {self._table[instruction].__qualname__}"
+            )
+        fields = instruction.__match_args__
+        try:
+            inspect.signature(function).bind(None, *fields)
+        except TypeError as error:
+            wanted = ", ".join(("envelope", *fields))
+            raise TypeError(f"The handler {name} for {keyword} must take ({wanted}): {error}") from None
+        if self.strict:
+            annotation = typing.get_type_hints(function, include_extras=False).get("return", Job)
+            if annotation is not Job and not result_matches(annotation, instruction):
+                raise TypeError(
+                    f"The handler {name} returns {_name(annotation)}, but {keyword} promises {instruction.result}: "
+                    f"return that, or a Job, or make the table with Handlers(strict=False)"
+                )
+        self._table[instruction] = function
+
+
+def _name(annotation: object) -> str:
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)

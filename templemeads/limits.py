@@ -1,0 +1,113 @@
+"""Every limit of an agent, by name, with its default and where the number comes from.
+
+Limits of single connections (frame sizes, handshakes, watchdog) are `paddington.Limits`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Self
+
+import attrs
+
+from .errors import ParseError
+
+MOST: Final = 2**53
+"""No limit is above this: JSON and TOML readers of other languages keep whole numbers exactly up to here."""
+
+
+LARGEST_VERSION: Final = 2**60
+"""A job with a higher version is refused: the room above it is for steps. (*newer-protocol*, section 11.3.)"""
+
+
+def _check_whole(_: object, attribute: attrs.Attribute[int], value: object) -> None:
+    if type(value) is not int or not 0 < value < MOST:
+        raise ParseError(f"The limit {attribute.name} is a whole number above 0, not {value!r}")
+
+
+def _check_seconds(_: object, attribute: attrs.Attribute[float], value: object) -> None:
+    if type(value) is not float or not 0 < value < MOST:
+        raise ParseError(f"The limit {attribute.name} is a number of seconds above 0, not {value!r}")
+
+
+def _seconds_of(value: float) -> float:
+    return float(value) if type(value) is int else value
+
+
+def _whole(default: int) -> int:
+    return attrs.field(default=default, validator=_check_whole)
+
+
+def _seconds(default: float) -> float:
+    return attrs.field(default=float(default), validator=_check_seconds, converter=_seconds_of)
+
+
+@attrs.frozen(kw_only=True)
+class Limits:
+    """How much an agent takes on, keeps and waits for.
+
+    Attributes:
+        board_jobs: Jobs on one board, finished ones included. A new job above it is refused with an error result; an
+            update of a known one passes. (Existing agents: 10 000.)
+        boards: Boards, which is peers by name and zone. (Existing agents: 1 000.)
+        sync_jobs: Jobs in one ``Sync`` that is received; a longer one is refused. (*newer-protocol*, section 10.4.)
+        duplicates: Jobs that wait for the result of one original. (*jobs*, section 2.)
+        duplicate_age_seconds: How old an original may be for another job to wait for it. (*jobs*, section 2.)
+        lifetime_seconds: The longest a job may live. A longer one is shortened where it is put, and counted as
+            expired after this time where it arrives. (*newer-protocol*, section 11.3.)
+        finished_seconds: How long past its expiry a finished job stays on the board, for whoever asks late.
+        tombstones: Deleted jobs that a board remembers until they would have expired, so that no stale copy brings
+            them back. At the limit the oldest is forgotten.
+        handlers: Handlers that run at once in the agent; further jobs wait on their boards.
+        handlers_per_peer: Handlers that run at once for jobs of one peer, so that one busy peer leaves room for others.
+        handler_cleanup_seconds: What a cancelled handler gets for shielded clean-up before it is reported by name.
+        shutdown_seconds: What running handlers get to finish when the agent is asked to stop.
+        flush_seconds: What links get to send what is queued when the agent stops.
+        updates_queued: Control commands (not jobs) that wait for one slow peer; more are dropped, with a warning.
+        store_backlog: Changes that may wait for the store before links stop reading until it has caught up.
+        refusal_log_seconds: One peer's refusals of one kind are logged at most once in this time.
+        visited_names: Names in a ``HealthCheck``; a longer list is refused.
+
+    """
+
+    board_jobs: int = _whole(100_000)
+    boards: int = _whole(1_000)
+    sync_jobs: int = _whole(10_000)
+    duplicates: int = _whole(100)
+    duplicate_age_seconds: float = _seconds(600)
+    lifetime_seconds: float = _seconds(3600)
+    finished_seconds: float = _seconds(120)
+    tombstones: int = _whole(10_000)
+    handlers: int = _whole(100)
+    handlers_per_peer: int = _whole(50)
+    handler_cleanup_seconds: float = _seconds(10)
+    shutdown_seconds: float = _seconds(30)
+    flush_seconds: float = _seconds(5)
+    updates_queued: int = _whole(1_000)
+    store_backlog: int = _whole(10_000)
+    refusal_log_seconds: float = _seconds(60)
+    visited_names: int = _whole(1_000)
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> Self:
+        """Read limits from a ``[limits]`` table; what is absent has its default.
+
+        Raises:
+            ParseError: A name is not that of a limit, or a value is not a positive number.
+
+        """
+        names = [field.name for field in attrs.fields(cls)]
+        for name in table:
+            if name not in names:
+                raise ParseError(
+                    f"There is no limit {name[:80]!a}: the limits are {', '.join(names)}", text=name
+                )
+        return cls(**table)
+
+    def to_table(self) -> dict[str, int | float]:
+        """Return those limits that differ from their defaults."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in attrs.fields(type(self))
+            if getattr(self, field.name) != field.default
+        }

@@ -1,0 +1,159 @@
+"""One connection to one peer, from its beginning to its end: register, sync, pump.
+
+A link lives in the task that paddington runs for the connection. It opens with ``Register``, then the board in as many
+``Sync`` commands as its size asks for, then the jobs that were deleted while the peer was away; after that two loops run
+side by side, one for each direction.
+
+Rule 1. Reading never waits for a handler, nor for another peer: a command is applied in one step (`Agent.receive`). It
+        waits for the store only when that is far behind.
+Rule 2. Nothing is sent before the store has kept what it tells of.
+Rule 3. The order of what is sent about one job is the order in which it changed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from paddington import ConnectionLostError, PayloadTooLargeError, Peer
+
+from .commands import Delete, Error, Put, Register, Sync, UnknownCommandError, Update, decode, encode
+from .errors import ParseError
+from .job import Job
+from .outbox import Outbox, Waiting
+from .outcome import Kind
+from .transport import Connection
+
+if TYPE_CHECKING:
+    from .agent import Agent
+
+_log = logging.getLogger("templemeads.link")
+
+BATCH: Final = 32
+"""Commands sent between two looks at the store; enough to share a commit, few enough to keep both sides busy."""
+
+SYNC_CHARACTERS: Final = 60_000
+"""Length of the jobs in one ``Sync``: at seven bytes a character (the worst that escaping does) still under 2 MiB frames."""
+
+_COMMANDS: Final[Mapping[Kind, type[Put | Update | Delete]]] = {
+    Kind.PUT: Put,
+    Kind.UPDATE: Update,
+    Kind.DELETE: Delete,
+}
+
+
+class Link:
+    """The conversation on one connection."""
+
+    def __init__(self, agent: Agent, connection: Connection) -> None:
+        self._agent = agent
+        self._connection = connection
+        self.peer: Peer = connection.peer
+        self.is_registered = False
+        self.outbox = Outbox(agent.limits.updates_queued)
+        self._scope = trio.CancelScope()
+
+    async def run(self) -> None:
+        """Serve the connection until it ends."""
+        with self._scope:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._send, name=f"sending to {self.peer}")
+                await self._receive()
+                nursery.cancel_scope.cancel(reason="the line has ended")
+
+    def cut(self, reason: str) -> None:
+        """End the connection now."""
+        self._scope.cancel(reason=reason)
+
+    async def flush(self) -> None:
+        """Wait until what is queued has been handed over, then close the connection."""
+        await self.outbox.wait_emptied()
+        await self._connection.aclose()
+
+    # -- in ------------------------------------------------------------------------------------------------------
+
+    async def _receive(self) -> None:
+        async for text in self._connection:
+            try:
+                command = decode(text)
+            except UnknownCommandError as error:
+                self._agent.refuse(self.peer, "unknown-command", str(error))
+                self.outbox.add_text(encode(Error(str(error))))
+            except ParseError as error:
+                self._agent.refuse(self.peer, "unreadable", str(error))
+                self.outbox.add_text(encode(Error(f"The command cannot be read: {error}")))
+            else:
+                self._agent.receive(self, command)
+                await self._agent.keep_up()
+
+    # -- out -----------------------------------------------------------------------------------------------------
+
+    async def _send(self) -> None:
+        try:
+            await self._connection.send(encode(self._agent.registration()))
+            for text in self._board_texts():
+                await self._agent.wait_kept()
+                await self._connection.send(text)
+            while True:
+                found = [self._text_of(item) for item in await self.outbox.take(BATCH)]
+                await self._agent.wait_kept()
+                for waiting in found:
+                    if waiting is not None:
+                        await self._send_text(waiting)
+        except ConnectionLostError:
+            # The reading side ends with the connection, and with it the link; what was not sent is in the next Sync.
+            return
+
+    async def _send_text(self, text: str) -> None:
+        try:
+            await self._connection.send(text)
+        except PayloadTooLargeError as error:
+            # Jobs were measured before they were taken, so this is a control command: the peer can live without it.
+            _log.error("a command for %s is not sent: %s", self.peer, error)
+
+    def _text_of(self, item: str | Waiting) -> str | None:
+        if isinstance(item, str):
+            return item
+        if item.kind is Kind.DELETE:
+            return encode(Delete(item.job))
+        job = self._agent.exchange.find(self.peer, item.job.id)
+        return None if job is None else encode(_COMMANDS[item.kind](job))
+
+    def _board_texts(self) -> Iterator[str]:
+        exchange = self._agent.exchange
+        jobs: list[Job] = []
+        size = 0
+        sent_any = False
+        for job_id in exchange.sync_jobs(self.peer, self._agent.now()):
+            job = exchange.find(self.peer, job_id)
+            if job is None:
+                continue
+            length = len(job.command) + len(job.result_text or "") + 500
+            if jobs and (size + length > SYNC_CHARACTERS or len(jobs) >= self._agent.limits.sync_jobs):
+                yield encode(Sync(tuple(jobs)))
+                jobs, size, sent_any = [], 0, True
+            jobs.append(job)
+            size += length
+        if jobs or not sent_any:
+            yield encode(Sync(tuple(jobs)))
+        for job in exchange.deleted_jobs(self.peer):
+            yield encode(Delete(job))
+
+
+def registration_problem(declared: object, registered: Register | None, register: Register) -> str | None:
+    """Return why a registration is not taken, or None if it is.
+
+    Args:
+        declared: The type that the configuration gives the peer, or None.
+        registered: What it registered as before on this connection, or None.
+        register: What it says now.
+
+    """
+    if declared is not None and register.agent is not declared:
+        return f"it registers as {register.agent}, but the configuration declares it to be {declared}"
+    if registered is not None and register.agent is not registered.agent:
+        return f"it registers as {register.agent}, after {registered.agent} on the same connection"
+    return None

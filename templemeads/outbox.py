@@ -1,0 +1,91 @@
+"""What waits to be sent to one connected peer.
+
+Jobs wait by id: what is sent is the job as it is when its turn comes. So however often a job changes while the line is
+slow, it waits once, its progress is coalesced, and its result takes the place that its progress had.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from uuid import UUID
+
+import attrs
+import trio
+
+from .job import Job
+from .outcome import Kind
+
+
+@attrs.frozen
+class Waiting:
+    """A job to tell of.
+
+    Attributes:
+        kind: With which command.
+        job: The job as it was when this was asked for: what a ``Delete`` carries.
+
+    """
+
+    kind: Kind
+    job: Job
+
+
+class Outbox:
+    """Texts and jobs for one peer, in the order in which they were asked for; texts go first.
+
+    Args:
+        texts: How many texts are held; further ones are dropped and counted.
+
+    """
+
+    def __init__(self, texts: int) -> None:
+        self._limit = texts
+        self._texts: deque[str] = deque()
+        self._jobs: dict[UUID, Waiting] = {}
+        self._filled = trio.Event()
+        self._emptied = trio.Event()
+        self._emptied.set()
+        self.dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._texts) + len(self._jobs)
+
+    def add_text(self, text: str) -> bool:
+        """Queue a text; return whether there was room for it."""
+        if len(self._texts) >= self._limit:
+            self.dropped += 1
+            return False
+        self._texts.append(text)
+        self._fill()
+        return True
+
+    def add_job(self, kind: Kind, job: Job) -> None:
+        """Ask for the peer to be told of a job; one request per job is kept, the latest."""
+        waiting = self._jobs.get(job.id)
+        # An update tells more than the put it overtakes only to someone who has the job: the put stays a put.
+        if waiting is None or kind is Kind.DELETE or waiting.kind is kind:
+            self._jobs[job.id] = Waiting(kind, job)
+        self._fill()
+
+    async def take(self, most: int) -> list[str | Waiting]:
+        """Wait until something is there, and take up to ``most`` of it."""
+        if not self:
+            self._emptied.set()
+            await self._filled.wait()
+        taken: list[str | Waiting] = []
+        while self._texts and len(taken) < most:
+            taken.append(self._texts.popleft())
+        while self._jobs and len(taken) < most:
+            taken.append(self._jobs.pop(next(iter(self._jobs))))
+        if not self:
+            self._filled = trio.Event()
+        return taken
+
+    async def wait_emptied(self) -> None:
+        """Wait until everything has been taken, and whoever took it has come back for more."""
+        await self._emptied.wait()
+
+    def _fill(self) -> None:
+        self._filled.set()
+        if self._emptied.is_set():
+            self._emptied = trio.Event()

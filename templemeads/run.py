@@ -1,0 +1,70 @@
+"""Runs an agent as a process does: until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import AsyncIterator
+
+import trio
+
+from .agent import Agent, open_agent, refuse_every_job
+from .config import AgentConfig
+from .handlers import Handler
+from .store import OpenStore
+
+_log = logging.getLogger("templemeads.run")
+
+
+async def run_agent(
+    config: AgentConfig,
+    handler: Handler = refuse_every_job,
+    *,
+    store: OpenStore | None = None,
+    task_status: trio.TaskStatus[Agent] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Run an agent until it is cancelled, or the process gets SIGINT or SIGTERM.
+
+    The first signal stops the agent in order (`open_agent`); a second one hurries: handlers that still run are cancelled
+    and nothing more is sent. Either way this returns, and jobs that are not finished stay in the store.
+
+    Args:
+        config: What the agent is.
+        handler: Called for each job that arrives.
+        store: Opens the store of its boards; by default the one that the configuration names.
+        task_status: Told of the agent as soon as it is up.
+
+    Raises:
+        ConfigError, StoreError, paddington.PaddingtonError: As for `open_agent`.
+
+    """
+    with (
+        trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
+        trio.CancelScope() as everything,
+    ):
+        async with trio.open_nursery() as nursery:
+            asked_to_stop: trio.Event = await nursery.start(_listen, signals, everything)
+            try:
+                async with open_agent(config, handler, store=store) as agent:
+                    task_status.started(agent)
+                    await asked_to_stop.wait()
+            finally:
+                nursery.cancel_scope.cancel(reason="the agent has stopped")
+
+
+async def _listen(
+    signals: AsyncIterator[int],
+    everything: trio.CancelScope,
+    *,
+    task_status: trio.TaskStatus[trio.Event],
+) -> None:
+    asked = trio.Event()
+    task_status.started(asked)
+    async for number in signals:
+        name = signal.Signals(number).name
+        if asked.is_set():
+            _log.warning("%s again: the agent stops at once", name)
+            everything.cancel(reason=f"{name} again")
+        else:
+            _log.info("%s: the agent stops", name)
+            asked.set()

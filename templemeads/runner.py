@@ -1,0 +1,209 @@
+"""Runs handlers: each in its own task and cancel scope, so many at once and no more.
+
+Jobs that find no free place wait in line, one line per peer, and the lines take turns: a peer that sends a thousand jobs
+delays only its own. The runner knows nothing of boards; what a handler returns goes to a callback.
+
+This is one of the agent's two error walls: whatever a handler raises becomes the job's error result and goes no further.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from uuid import UUID
+
+import attrs
+import trio
+
+from paddington import Peer
+
+from .envelope import Envelope
+from .errors import JobError, StateError
+from .handlers import Handler
+from .job import Job
+from .limits import Limits
+
+_log = logging.getLogger("templemeads.runner")
+
+_Place = tuple[Peer, UUID]
+
+
+@attrs.frozen
+class Finished:
+    """A handler has ended.
+
+    Attributes:
+        peer: Whose board the job is on.
+        job: The finished job.
+        seconds: How long the handler ran.
+
+    """
+
+    peer: Peer
+    job: Job
+    seconds: float
+
+
+@attrs.define(eq=False)
+class _Running:
+    scope: trio.CancelScope
+    command: str
+    since: float
+    done: trio.Event = attrs.field(factory=trio.Event)
+
+
+class Runner:
+    """The handlers that run and the jobs that wait for one.
+
+    Args:
+        nursery: Where the tasks of handlers live.
+        handler: Called for each job.
+        limits: How many at once.
+        make_envelope: Makes the envelope for the job of a peer, as it is now; None if there is nothing to run any more.
+        on_finished: Called with the result of each handler, in the handler's task, without being awaited.
+
+    """
+
+    def __init__(
+        self,
+        nursery: trio.Nursery,
+        handler: Handler,
+        limits: Limits,
+        make_envelope: Callable[[Peer, UUID], Envelope | None],
+        on_finished: Callable[[Finished], None],
+    ) -> None:
+        self._nursery = nursery
+        self._handler = handler
+        self._limits = limits
+        self._make_envelope = make_envelope
+        self._on_finished = on_finished
+        self._lines: OrderedDict[Peer, OrderedDict[UUID, None]] = OrderedDict()
+        self._running: dict[_Place, _Running] = {}
+        self._per_peer: Counter[Peer] = Counter()
+        self._stopped = False
+        self._idle = trio.Event()
+        self._idle.set()
+
+    @property
+    def running(self) -> int:
+        """How many handlers run now."""
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for a handler."""
+        return sum(map(len, self._lines.values()))
+
+    def start(self, peer: Peer, job_id: UUID) -> None:
+        """Run the handler for a job as soon as there is a place."""
+        self._lines.setdefault(peer, OrderedDict())[job_id] = None
+        self._fill()
+
+    def cancel(self, peer: Peer, job_id: UUID, reason: str) -> None:
+        """Stop the handler of a job; its result, if it still returns one, is not asked for."""
+        line = self._lines.get(peer)
+        if line is not None and job_id in line:
+            del line[job_id]
+        running = self._running.get((peer, job_id))
+        if running is not None:
+            running.scope.cancel(reason=reason)
+            self._nursery.start_soon(self._report_if_late, running, name=f"clean-up of {running.command}")
+
+    async def drain(self) -> None:
+        """Start nothing more, and wait until the handlers that run have ended."""
+        self._stopped = True
+        await self._idle.wait()
+
+    def cancel_all(self, reason: str) -> None:
+        """Start nothing more, and cancel what runs."""
+        self._stopped = True
+        for running in self._running.values():
+            running.scope.cancel(reason=reason)
+            self._nursery.start_soon(self._report_if_late, running, name=f"clean-up of {running.command}")
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _fill(self) -> None:
+        while not self._stopped and len(self._running) < self._limits.handlers:
+            peer = self._next_peer()
+            if peer is None:
+                return
+            line = self._lines[peer]
+            job_id, _ = line.popitem(last=False)
+            self._lines.move_to_end(peer)
+            if not line:
+                del self._lines[peer]
+            envelope = self._make_envelope(peer, job_id)
+            if envelope is not None and (peer, job_id) not in self._running:
+                running = _Running(
+                    trio.CancelScope(), str(envelope.job.instruction)[:80], trio.current_time()
+                )
+                self._running[peer, job_id] = running
+                self._per_peer[peer] += 1
+                self._idle = trio.Event()
+                self._nursery.start_soon(
+                    self._run, peer, envelope, running, name=f"handler of {running.command}"
+                )
+
+    def _next_peer(self) -> Peer | None:
+        for peer, line in self._lines.items():
+            if line and self._per_peer[peer] < self._limits.handlers_per_peer:
+                return peer
+        return None
+
+    async def _run(self, peer: Peer, envelope: Envelope, running: _Running) -> None:
+        job = envelope.job
+        result: Job | None = None
+        try:
+            with running.scope:
+                result = await self._call(envelope, running)
+        finally:
+            running.done.set()
+            del self._running[peer, job.id]
+            self._per_peer[peer] -= 1
+            if not self._per_peer[peer]:
+                del self._per_peer[peer]
+            if not self._running:
+                self._idle.set()
+        if result is not None and not running.scope.cancel_called:
+            self._on_finished(Finished(peer, result, trio.current_time() - running.since))
+        self._fill()
+
+    async def _call(self, envelope: Envelope, running: _Running) -> Job:
+        job = envelope.job
+        try:
+            returned: object = await self._handler(envelope)
+            # A handler is somebody else's code: a plain value is what they mean, whatever the types say.
+            result = returned if isinstance(returned, Job) else job.completed(returned)
+            if result.id != job.id or not result.is_finished:
+                raise StateError(
+                    "The handler returned a job that is not finished: "
+                    "it should return envelope.job.completed(…) or envelope.job.errored(…)"
+                )
+        except JobError as error:
+            return job.errored(_message(error), kind=error.kind, origin=error.origin)
+        except Exception as error:  # noqa: BLE001 - the wall: it becomes the job's result
+            _log.exception("the handler of %s failed", ascii(running.command))
+            return job.errored(_message(error), kind="run")
+        except (SystemExit, GeneratorExit) as error:
+            # A handler must not end its agent. Cancellation and Ctrl-C are not a handler's doing and pass.
+            _log.exception("the handler of %s raised %s", ascii(running.command), type(error).__name__)
+            return job.errored(f"The handler raised {type(error).__name__}", kind="run")
+        return result
+
+    async def _report_if_late(self, running: _Running) -> None:
+        with trio.CancelScope(shield=True), trio.move_on_after(self._limits.handler_cleanup_seconds):
+            await running.done.wait()
+        if not running.done.is_set():
+            _log.error(
+                "the handler of %s has not ended %g s after it was cancelled: it shields itself, or blocks the loop",
+                ascii(running.command),
+                self._limits.handler_cleanup_seconds,
+            )
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, BaseExceptionGroup):
+        return "; ".join(_message(inner) for inner in error.exceptions[:10])
+    return str(error) or type(error).__name__

@@ -1,0 +1,55 @@
+"""What an agent needs of the floor below: connections, and someone who makes them.
+
+`paddington.open_service` is the transport of every real agent. Tests put their own in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from paddington import DialFailure, Peer, ServiceConfig
+
+
+class Connection(Protocol):
+    """A live line to one peer, on which texts arrive whole, once and in order, or not at all."""
+
+    @property
+    def peer(self) -> Peer:
+        """Who is at the other end."""
+
+    async def send(self, text: str) -> None:
+        """Queue a text; waits while the queue is full.
+
+        Raises:
+            paddington.PaddingtonError: The line is cut, or the text does not fit into a frame.
+
+        """
+
+    def __aiter__(self) -> AsyncIterator[str]:
+        """Iterate over the texts that arrive, until the line ends."""
+
+    async def aclose(self) -> None:
+        """Send what is queued, within a deadline, and close."""
+
+
+class Service(Protocol):
+    """Listens and dials."""
+
+    @property
+    def port(self) -> int | None:
+        """Where it listens, or None if it does not."""
+
+
+Serve = Callable[[Connection], Awaitable[None]]
+DialFailed = Callable[[DialFailure], None]
+
+
+class Transport(Protocol):
+    """Makes connections for as long as a ``with`` block lasts."""
+
+    def __call__(
+        self, config: ServiceConfig, *, serve: Serve, dial_failed: DialFailed
+    ) -> AbstractAsyncContextManager[Service]:
+        """Listen and dial; run ``serve`` for each connection in a task of its own, call ``dial_failed`` on failures."""

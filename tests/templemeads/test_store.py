@@ -1,0 +1,198 @@
+"""One contract for every store; each test here runs over all of them that outlive their process, or over all."""
+
+import sqlite3
+from functools import partial
+
+import pytest
+import trio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from paddington import Peer
+from templemeads import StoreError
+from templemeads.outcome import Erase, Write
+from templemeads.store import open_memory_store
+from templemeads.store_sqlite import SCHEMA_VERSION, open_sqlite_store
+
+from .values import COMMANDS, NOW, copies, job
+
+PEER, OTHER = Peer("portal"), Peer("portal", "internal")
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def open_store(request, tmp_path):
+    return (
+        open_memory_store
+        if request.param == "memory"
+        else partial(open_sqlite_store, path=tmp_path / "boards.db")
+    )
+
+
+@pytest.fixture
+def open_sqlite(tmp_path):
+    return partial(open_sqlite_store, path=tmp_path / "boards.db")
+
+
+async def test_what_is_written_is_kept_and_tickets_rise(open_store):
+    async with open_store("cluster") as store:
+        first = store.write([Write(PEER, job(1))])
+        second = store.write([Write(PEER, job(2, COMMANDS[1]))])
+        assert second > first
+        await store.wait_kept(second)
+        assert store.is_kept(first)
+        assert store.is_kept(second)
+        assert store.statistics().changes == 2
+        assert store.statistics().waiting == 0
+
+
+async def test_a_new_store_is_empty(open_store):
+    async with open_store("cluster") as store:
+        assert list(await store.load()) == []
+
+
+async def test_everything_is_there_again_in_the_next_process(open_sqlite):
+    tombstone = Write(PEER, job(2, COMMANDS[1]), deleted=True)
+    elsewhere = Write(OTHER, job(1).completed("x", now=NOW))
+    async with open_sqlite("cluster") as store:
+        store.write([Write(PEER, job(1)), tombstone, elsewhere, Write(PEER, job(3))])
+        ticket = store.write([Erase(PEER, job(3).id)])
+        await store.wait_kept(ticket)
+    async with open_sqlite("cluster") as store:
+        assert set(await store.load()) == {Write(PEER, job(1)), tombstone, elsewhere}
+
+
+async def test_what_was_written_last_is_kept_when_the_store_closes(open_sqlite):
+    async with open_sqlite("cluster") as store:
+        store.write([Write(PEER, job(1))])
+    async with open_sqlite("cluster") as store:
+        assert list(await store.load()) == [Write(PEER, job(1))]
+
+
+async def test_what_was_written_is_kept_even_if_the_block_is_cancelled(open_sqlite):
+    with trio.CancelScope() as scope:
+        async with open_sqlite("cluster") as store:
+            store.write([Write(PEER, job(1))])
+            scope.cancel()
+            await trio.lowlevel.checkpoint()
+    async with open_sqlite("cluster") as store:
+        assert list(await store.load()) == [Write(PEER, job(1))]
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.tuples(st.sampled_from([PEER, OTHER]), st.booleans(), copies()), max_size=4), max_size=6
+    )
+)
+def test_the_store_holds_the_last_of_what_was_written(tmp_path_factory, units):
+    path = tmp_path_factory.mktemp("store") / "boards.db"
+    model = {}
+
+    async def write() -> None:
+        async with open_sqlite_store("cluster", path=path) as store:
+            for unit in units:
+                changes = []
+                for peer, erase, one in unit:
+                    changes.append(Erase(peer, one.id) if erase else Write(peer, one))
+                    if erase:
+                        model.pop((peer, one.id), None)
+                    else:
+                        model[peer, one.id] = changes[-1]
+                await store.wait_kept(store.write(changes))
+
+    async def read() -> None:
+        async with open_sqlite_store("cluster", path=path) as store:
+            assert {(write.peer, write.job.id): write for write in await store.load()} == model
+
+    trio.run(write)
+    trio.run(read)
+
+
+async def test_many_writes_share_few_commits(open_sqlite):
+    async with open_sqlite("cluster") as store:
+        for number in range(1, 1001):
+            ticket = store.write([Write(PEER, job(number))])
+        await store.wait_kept(ticket)
+        assert store.statistics().commits < 10
+        assert store.statistics().changes == 1000
+
+
+async def test_a_second_process_is_kept_out(open_sqlite):
+    async with open_sqlite("cluster"):
+        with pytest.raises(StoreError, match="in use by another process"):
+            async with open_sqlite("cluster"):
+                pytest.fail("the store was opened twice")
+    async with open_sqlite("cluster"):
+        pass
+
+
+async def test_the_store_of_another_agent_is_refused(open_sqlite):
+    async with open_sqlite("cluster"):
+        pass
+    with pytest.raises(StoreError, match="belongs to the agent 'cluster'"):
+        async with open_sqlite("portal"):
+            pytest.fail("the store of another agent was opened")
+
+
+async def test_a_foreign_newer_or_damaged_file_is_refused_with_the_reason(tmp_path):
+    foreign, newer, damaged = (tmp_path / name for name in ("foreign", "newer", "damaged"))
+    with sqlite3.connect(foreign) as connection:
+        connection.execute("CREATE TABLE something (x)")
+    connection.close()
+    async with open_sqlite_store("cluster", path=newer):
+        pass
+    with sqlite3.connect(newer) as connection:
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    connection.close()
+    damaged.write_bytes(b"this is no database at all, but long enough to look at" * 100)
+    for path, reason in (
+        (foreign, "not the store of an agent"),
+        (newer, "newer software"),
+        (damaged, "not a database"),
+    ):
+        with pytest.raises(StoreError, match=reason):
+            async with open_sqlite_store("cluster", path=path):
+                pytest.fail("it was opened")
+
+
+async def test_a_job_that_cannot_be_read_back_is_an_error_that_says_what_to_do(tmp_path):
+    path = tmp_path / "boards.db"
+    async with open_sqlite_store("cluster", path=path) as store:
+        await store.wait_kept(store.write([Write(PEER, job(1))]))
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE jobs SET job = '{}'")
+    connection.close()
+    async with open_sqlite_store("cluster", path=path) as store:
+        with pytest.raises(StoreError, match="Restore the file from a backup"):
+            await store.load()
+
+
+async def test_files_are_for_their_owner_only(open_sqlite, tmp_path):
+    async with open_sqlite("cluster") as store:
+        await store.wait_kept(store.write([Write(PEER, job(1))]))
+        assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
+
+
+async def test_a_store_that_fails_takes_no_more_and_loses_nothing_that_it_confirmed(tmp_path):
+    path = tmp_path / "boards.db"
+    with pytest.RaisesGroup(StoreError):
+        async with open_sqlite_store("cluster", path=path) as store:
+            await store.wait_kept(store.write([Write(PEER, job(1))]))
+            store._connection.execute("PRAGMA query_only = ON")
+            ticket = store.write([Write(PEER, job(2, COMMANDS[1]))])
+            with pytest.raises(StoreError, match="Nothing that was confirmed is lost"):
+                await store.wait_kept(ticket)
+            with pytest.raises(StoreError, match="cannot keep jobs"):
+                store.write([Write(PEER, job(3))])
+            await trio.sleep_forever()
+    async with open_sqlite_store("cluster", path=path) as store:
+        assert list(await store.load()) == [Write(PEER, job(1))]
+
+
+async def test_a_waiter_that_is_cancelled_loses_nothing(open_sqlite):
+    async with open_sqlite("cluster") as store:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await store.wait_kept(store.write([Write(PEER, job(1))]))
+    async with open_sqlite("cluster") as store:
+        assert list(await store.load()) == [Write(PEER, job(1))]
