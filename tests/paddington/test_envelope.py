@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddington.crypto import Key, Salt
+from paddington.crypto import Key, Salt, seal, seal_raw
 from paddington.envelope import (
     OVERHEAD,
     EnvelopeKeys,
@@ -110,12 +110,23 @@ def test_frames_of_the_same_value_differ_in_everything() -> None:
     "inner", [b"hello", b'"00', b'00"', b'"', b"", b'"zz"', b'"0 0"', b'" 00"', b'"\\u0030"']
 )
 def test_an_outer_layer_around_something_else_is_refused(inner: bytes) -> None:
-    from paddington.crypto import seal_raw
-
     infos = os.urandom(64)
     frame = (infos + seal_raw(KEYS.outer(infos[32:]), inner, os.urandom(24))).hex()
     with pytest.raises(FrameError, match="does not open"):
         open_frame(KEYS, frame)
+
+
+@pytest.mark.parametrize("quotes", [b'""', b'"x', b'x"', b"''", b'" '])
+def test_the_inner_text_stands_in_quotes(quotes: bytes) -> None:
+    infos = os.urandom(64)
+    inner = seal_raw(KEYS.inner(infos[:32]), b'"x"', os.urandom(24)).hex().encode()
+    outer = seal_raw(KEYS.outer(infos[32:]), quotes[:1] + inner + quotes[1:], os.urandom(24))
+    frame = (infos + outer).hex()
+    if quotes == b'""':
+        assert open_frame(KEYS, frame)[0] == b'"x"'
+    else:
+        with pytest.raises(FrameError):
+            open_frame(KEYS, frame)
 
 
 def test_our_own_frame_is_recognised_and_a_peers_is_not() -> None:
@@ -174,8 +185,6 @@ def test_other_text_does_not_decrypt(text: str) -> None:
 
 
 def test_what_opens_and_is_no_json_is_told_apart() -> None:
-    from paddington.crypto import seal
-
     key = Key.generate()
     with pytest.raises(JsonError) as caught:
         decrypt(key, seal(key, b"hunter2").hex())
@@ -187,7 +196,7 @@ def test_a_refused_frame_says_nothing_of_keys_or_value() -> None:
     keys = EnvelopeKeys.derive(inner, outer, Salt.generate(), Salt.generate())
     frame = seal_frame(keys, b'"hunter2"', os.urandom(112))
     derived = keys.inner(bytes.fromhex(frame[:64])), keys.outer(bytes.fromhex(frame[64:128]))
-    for wrong in (frame[:-1] + "0", frame[:-1] + "1", frame[:-2], frame + "zz"):
+    for wrong in (frame[:-1] + ("1" if frame[-1] == "0" else "0"), frame[:-2], frame + "zz"):
         with pytest.raises(FrameError) as caught:
             open_frame(keys, wrong)
         said = everything_said(caught.value)

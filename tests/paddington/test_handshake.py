@@ -222,6 +222,10 @@ def test_a_secondary_server_sends_the_client_away(waiting: bool) -> None:
         two.client.poll()
     with pytest.raises(RuntimeError):
         two.server.answer()
+    for side in (two.client, two.server):
+        with pytest.raises(HandshakeError) as caught:
+            side.receive(answer.frame)
+        assert caught.value.reason == "out-of-turn"
 
 
 def test_the_peer_is_found_among_many_candidates() -> None:

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from paddington.envelope import seal_frame
 from paddington.errors import FrameError, PayloadError, PayloadTooLargeError
 from paddington.limits import SMALLEST_FRAME, Limits
 from paddington.session import Frame
@@ -106,8 +107,6 @@ def test_another_shape_is_dropped_and_the_connection_goes_on(value: object, numb
      '{"nonce":1e3,"payload":"x"}', "[" * 3000, '{"nonce":' + "1" * 3000 + ',"payload":"x"}', "", "x", '"'],
 )  # fmt: skip
 def test_what_is_no_strict_json_is_dropped(text: str) -> None:
-    from paddington.envelope import seal_frame
-
     two = sides()
     assert refused(two.right, seal_frame(two.keys, text.encode(), os.urandom(112))) == "malformed"
 
@@ -145,12 +144,14 @@ def test_a_binary_message_is_dropped_where_text_was_agreed() -> None:
     assert refused(two.right, bytes.fromhex(two.left.seal("x"))) == "kind"  # type: ignore[arg-type]
 
 
-def test_the_largest_payload_fits_exactly_and_one_byte_more_is_refused() -> None:
-    two = sides(limits=SMALL)
+@pytest.mark.parametrize("numbers", [True, False])
+def test_the_largest_payload_fits_exactly_and_one_byte_more_is_refused(numbers: bool) -> None:
+    two = sides(numbers=numbers, limits=SMALL)
+    two.left._sent = 2**64 - 1
     text = "x" * (two.left.largest_payload - 2)
     assert two.left.fits(text)
     frame = two.left.seal(text)
-    assert len(frame) <= SMALLEST_FRAME
+    assert len(frame) == SMALLEST_FRAME
     assert two.right.open(frame) == text
     assert not two.left.fits(text + "x")
     with pytest.raises(PayloadTooLargeError) as caught:
