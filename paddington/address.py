@@ -85,7 +85,7 @@ class Range:
         base, slash, mask = text.partition("/")
         try:
             if ":" in base:
-                if not slash or not _DIGITS.fullmatch(mask):
+                if not _DIGITS.fullmatch(mask) or "%" in base:
                     raise ValueError(mask)
                 return cls(text, _canonical_network(IPv6Network((base, int(mask)), strict=False)))
             if not _OCTETS.fullmatch(base) or (slash and not mask):

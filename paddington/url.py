@@ -1,5 +1,6 @@
 """Addresses of services, normalised as the protocol page *configuration*, section 1.8, tells."""
 
+import re
 from ipaddress import IPv6Address
 from typing import Self
 from urllib.parse import urlsplit
@@ -12,6 +13,8 @@ from paddington.text import quoted
 SCHEMES = {"ws": "ws", "http": "ws", "wss": "wss", "https": "wss"}
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
 LONGEST = 2048
+
+_HOST = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 @attrs.frozen
@@ -60,8 +63,10 @@ class Url:
                 'Write it like "ws://localhost:8042"'
             )
         host = parts.hostname or "localhost"
-        if ":" in host:
+        if "[" in parts.netloc:
             _check_ipv6(host, text)
+        elif not _HOST.fullmatch(host):
+            raise ConfigError(f"The url {quoted(text)} has a host name that no host has")
         if port is None or port == DEFAULT_PORTS[scheme]:
             return cls(scheme, host, DEFAULT_PORTS[scheme])
         return cls(scheme, host, port, parts.path or "/")
