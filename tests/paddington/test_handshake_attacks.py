@@ -511,3 +511,12 @@ def test_no_refusal_shows_a_key() -> None:
         for secret in secrets:
             assert secret.hex() not in said
             assert repr(secret.expose())[2:-1] not in said
+
+
+def test_no_refusal_shows_what_was_under_the_seal() -> None:
+    client = ScriptedPeer(Entry("cluster"))
+    server = call(portal(), client)
+    begin(server, client)
+    with pytest.raises(HandshakeError) as caught:
+        server.receive(_seal_text(client.session, '{"hunter2"'))
+    assert "hunter2" not in everything_said(caught.value)
