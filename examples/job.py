@@ -4,7 +4,7 @@ In one terminal:
 
     python examples/job.py portal
 
-and in another one, once or before the portal has written its invitation (the cluster finds the portal when it comes):
+and in another one, before or after that (the cluster finds the portal when it comes):
 
     python examples/job.py cluster --invitation invitation.toml
 
@@ -69,21 +69,33 @@ async def run_portal(url: str, ip: str, port: int, client_range: str, invitation
             click.echo(job.result())
 
 
-async def run_cluster(invitation: Path) -> None:
+async def run_cluster(invitation: Path, patience: float) -> None:
     """Run the cluster until the portal has gone."""
-    while True:
-        invite = Invite.load(invitation)
-        service = ServiceConfig.create("cluster")
-        service.add_server(invite)
-        try:
-            async with open_agent(AgentConfig(service, AgentType.INSTANCE), cluster_runner) as agent:
-                portal = await agent.wait_for("portal", refusals=3)
-                await agent.wait_gone(portal.name)
-                return
-        except PeerRefusedError:
-            # The portal writes a new invitation each time it starts; perhaps ours is from the time before.
-            if Invite.load(invitation) == invite:
-                raise
+    with trio.move_on_after(patience):
+        while not await trio.Path(invitation).exists():  # noqa: ASYNC110 - a file has no event
+            await trio.sleep(0.1)
+    while not await serve_portal(invitation):
+        pass  # the portal was started anew and has written a new invitation
+
+
+async def serve_portal(invitation: Path) -> bool:
+    """Run the cluster with an invitation; return False if that was replaced before the portal answered."""
+    invite = Invite.load(invitation)
+    service = ServiceConfig.create("cluster")
+    service.add_server(invite)
+    async with open_agent(AgentConfig(service, AgentType.INSTANCE), cluster_runner) as agent:
+        while True:
+            with trio.move_on_after(1):
+                try:
+                    await agent.wait_for("portal", refusals=3)
+                    break
+                except PeerRefusedError:
+                    if Invite.load(invitation) == invite:
+                        raise
+            if Invite.load(invitation) != invite:
+                return False
+        await agent.wait_gone("portal")
+        return True
 
 
 @click.group(help=__doc__)
@@ -109,9 +121,10 @@ def portal(url: str, ip: str, port: int, client_range: str, invitation: Path) ->
 
 @main.command()
 @click.option("--invitation", type=Path, required=True, help="File that the portal has written.")
-def cluster(invitation: Path) -> None:
+@click.option("--patience", default=5.0, show_default=True, help="Seconds to wait for that file.")
+def cluster(invitation: Path, patience: float) -> None:
     """Run the cluster."""
-    trio.run(run_cluster, invitation)
+    trio.run(run_cluster, invitation, patience)
 
 
 if __name__ == "__main__":
