@@ -6,7 +6,6 @@ Everything is checked when it is built, whichever way it comes in: from a call, 
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -40,6 +39,9 @@ DEFAULT_PORT: Final = 8042
 HEALTHCHECK_KEY: Final = "heathcheck_port"
 """Spelt so on disk by every existing service."""
 
+WHOLE_TABLES: Final = frozenset({"encryption", "ip", "limits", "trusted_proxy"})
+"""Tables in which a key that we did not write would change the meaning."""
+
 _SHOWN_PATH: Final = 300
 
 
@@ -48,7 +50,7 @@ def _url(text: str) -> str:
 
 
 def _address(value: str | IPAddress) -> IPAddress:
-    return value if isinstance(value, IPv4Address | IPv6Address) else parse_address(value)
+    return parse_address(str(value))
 
 
 def _servers(entries: Iterable[ServerConfig]) -> tuple[ServerConfig, ...]:
@@ -322,11 +324,11 @@ class ServiceConfig:
                 ip=reader.checked("ip", parse_address),
                 port=reader.integer("port", 0, 65535),
                 healthcheck_port=reader.integer(HEALTHCHECK_KEY, 0, 65535)
-                if HEALTHCHECK_KEY in table
+                if reader.has(HEALTHCHECK_KEY)
                 else None,
                 proxy_header=reader.optional_text("proxy_header"),
                 trusted_proxy=reader.convert("trusted_proxy", Addresses.from_toml)
-                if "trusted_proxy" in table
+                if reader.has("trusted_proxy")
                 else None,
                 servers=reader.entries("servers", ServerConfig.from_toml),
                 clients=reader.entries("clients", ClientConfig.from_toml),
@@ -398,9 +400,9 @@ class ServiceConfig:
         file = read_checked(path, "configuration")
         document = edit_toml(file.text, f"The configuration {quoted(str(file.path), _SHOWN_PATH)}")
         if "service" in document or not {"servers", "clients", "port"} & document.keys():
-            update(document, {"service": self.to_toml()})
+            update(document, {"service": self.to_toml()}, whole=WHOLE_TABLES)
         else:
-            update(document, self.to_toml())
+            update(document, self.to_toml(), whole=WHOLE_TABLES)
         write_private(path, tomlkit.dumps(document))
 
     def _change(self, **changes: Any) -> None:  # Any: values of the fields

@@ -59,8 +59,8 @@ class ClientConfig:
         """Read an entry of `[[service.clients]]`."""
         return cls(
             name=reader.checked("name", check_name),
-            ip=reader.convert("ip", Addresses.from_toml) if "ip" in reader.values else None,
-            zone=reader.checked("zone", check_zone) if "zone" in reader.values else DEFAULT_ZONE,
+            ip=reader.convert("ip", Addresses.from_toml) if reader.has("ip") else None,
+            zone=reader.checked("zone", check_zone) if reader.has("zone") else DEFAULT_ZONE,
             inner_key=read_key(reader, "inner_key"),
             outer_key=read_key(reader, "outer_key"),
             proxy=reader.optional_text("proxy"),
@@ -132,20 +132,17 @@ class ServerConfig:
     def from_toml(cls, reader: TableReader) -> Self:
         """Read an entry of `[[service.servers]]`."""
         proxy = reader.optional_text("proxy")
-        plain_salts = reader.values.get("plain_salts", False)
-        if not isinstance(plain_salts, bool):
-            raise reader.error("plain_salts", "must be true or false")
         return cls(
             name=reader.checked("name", check_name),
             url=reader.checked("url", lambda text: check_url(text, proxy))
-            if "url" in reader.values or not proxy
+            if reader.has("url") or not proxy
             else "",
-            zone=reader.checked("zone", check_zone) if "zone" in reader.values else DEFAULT_ZONE,
+            zone=reader.checked("zone", check_zone) if reader.has("zone") else DEFAULT_ZONE,
             inner_key=read_key(reader, "inner_key"),
             outer_key=read_key(reader, "outer_key"),
             proxy=proxy,
             type=reader.optional_text("type"),
-            plain_salts=plain_salts,
+            plain_salts=reader.has("plain_salts") and reader.boolean("plain_salts"),
         )
 
     def to_toml(self) -> dict[str, Any]:  # Any: TOML values

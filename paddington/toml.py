@@ -7,7 +7,7 @@ mistake may be a key.
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from typing import Any, TypeGuard, TypeVar
 
 import attrs
@@ -65,6 +65,10 @@ class TableReader:
     values: Table = attrs.field(repr=False)
     where: str
 
+    def has(self, key: str) -> bool:
+        """Whether there is something under a key; None counts as nothing."""
+        return self.values.get(key) is not None
+
     def text(self, key: str) -> str:
         """The text under a key that must be there."""
         value: str = self._typed(key, str, "a text")
@@ -72,13 +76,18 @@ class TableReader:
 
     def optional_text(self, key: str) -> str | None:
         """The text under a key, or None where it is missing."""
-        return self.text(key) if key in self.values else None
+        return self.text(key) if self.has(key) else None
 
     def integer(self, key: str, lowest: int, highest: int) -> int:
         """The whole number under a key that must be there, within bounds."""
         value: int = self._typed(key, int, "a whole number")
         if not lowest <= value <= highest:
             raise self.error(key, f"must be from {lowest} to {highest}")
+        return value
+
+    def boolean(self, key: str) -> bool:
+        """The truth value under a key that must be there."""
+        value: bool = self._typed(key, bool, "true or false")
         return value
 
     def table(self, key: str) -> "TableReader":
@@ -88,7 +97,7 @@ class TableReader:
 
     def optional_table(self, key: str) -> "TableReader | None":
         """The table under a key, or None where it is missing."""
-        return self.table(key) if key in self.values else None
+        return self.table(key) if self.has(key) else None
 
     def tables(self, key: str, most: int = 100_000) -> "list[TableReader]":
         """The array of tables under a key that must be there, perhaps empty."""
@@ -119,7 +128,7 @@ class TableReader:
 
     def convert(self, key: str, convert: Callable[[Any], Value]) -> Value:
         """What a reader of ours makes of the value under a key that must be there."""
-        if key not in self.values:
+        if not self.has(key):
             raise self.error(key, "is missing")
         try:
             return convert(self.values[key])
@@ -131,7 +140,7 @@ class TableReader:
         return ConfigError(f"{self.where}: {quoted(key)} {problem}")
 
     def _typed(self, key: str, kind: type, what: str) -> Any:  # Any: each caller asks for its own kind
-        if key not in self.values:
+        if not self.has(key):
             raise self.error(key, "is missing")
         value = self.values[key]
         # bool is a kind of int to Python, not to TOML.
@@ -168,18 +177,22 @@ def edit_toml(text: str, source: str) -> tomlkit.TOMLDocument:
 
 
 def update(
-    target: MutableMapping[str, Any], values: Table, identity: Sequence[str] = ("name", "zone")
+    target: MutableMapping[str, Any],
+    values: Table,
+    *,
+    identity: Sequence[str] = ("name", "zone"),
+    whole: Collection[str] = (),
 ) -> None:
     """Bring a tomlkit table up to date and leave the rest of it alone.
 
-    A value of None removes its key. A key that `values` does not name stays. A value that is equal already
-    stays as it is written. Tables are updated in place; entries of an array of tables are recognised by
-    `identity`.
+    A value of None removes its key. A key that `values` does not name stays. A value that is equal already stays
+    as it is written. Tables are updated in place; entries of an array of tables are recognised by `identity`.
 
     Args:
         target: A tomlkit document or table.
         values: Plain values.
         identity: Keys that together tell which entry of an array is which.
+        whole: Keys of tables in which nothing stays that `values` does not name, at any depth.
     """
     for key, value in values.items():
         present = target.get(key)
@@ -190,13 +203,12 @@ def update(
         elif _plain(present) == value and type(_plain(present)) is type(value):
             continue
         elif isinstance(value, Mapping) and isinstance(present, MutableMapping):
-            update(present, value, identity)
-            if _is_choice(value):
-                for gone in [name for name in present if name not in value]:
-                    del present[gone]
+            for gone in [name for name in present if key in whole and name not in value]:
+                del present[gone]
+            update(present, value, identity=identity, whole=whole)
         elif _is_tables(value) and isinstance(present, AoT):
-            _merge(present, value, identity)
-        elif _is_tables(value) or isinstance(present, AoT):
+            _merge(present, value, identity, whole)
+        elif _is_tables(value) or isinstance(present, AoT | Mapping):
             # The one is a header of its own, the other belongs among the keys: not to be put in place.
             del target[key]
             target[key] = _spaced(_item(value))
@@ -204,7 +216,7 @@ def update(
             target[key] = _item(value)
 
 
-def _merge(present: AoT, values: list[Table], identity: Sequence[str]) -> None:
+def _merge(present: AoT, values: list[Table], identity: Sequence[str], whole: Collection[str]) -> None:
     def of(entry: Table) -> tuple[object, ...]:
         return tuple(entry.get(name) for name in identity)
 
@@ -215,7 +227,7 @@ def _merge(present: AoT, values: list[Table], identity: Sequence[str]) -> None:
         if value is None:
             del present[index]
         else:
-            update(entry, value, identity)
+            update(entry, value, identity=identity, whole=whole)
     for value in wanted.values():
         present.append(_spaced(_item(value)))
 
@@ -250,11 +262,6 @@ def _ordered(values: Table) -> list[tuple[str, Any]]:
 
 def _is_tables(value: object) -> TypeGuard[list[Table]]:
     return isinstance(value, list) and bool(value) and all(isinstance(each, Mapping) for each in value)
-
-
-def _is_choice(value: Table) -> bool:
-    """Whether a table is a tagged choice such as ``{IP = ...}``, whose other tags must go."""
-    return len(value) == 1 and next(iter(value))[:1].isupper()
 
 
 def _plain(item: Any) -> Any:  # Any: any TOML value
