@@ -10,7 +10,7 @@ Source: the protocol page *json-types*, section 5.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import attrs
@@ -83,14 +83,14 @@ class AwardDetails(Record):
     call: Link | None = attrs.field(default=None, metadata=_LINK)
     project_link: Link | None = attrs.field(default=None, metadata=_LINK)
     renewal: Link | None = attrs.field(default=None, metadata=_LINK)
-    notes: tuple[Note, ...] = attrs.field(default=(), metadata=member(list_of(value_of(Note))))
+    notes: Sequence[Note] = attrs.field(default=(), metadata=member(list_of(value_of(Note))))
     earliest_approve: Timestamp | None = attrs.field(
         default=None, metadata=member(value_of(Timestamp), always=False)
     )
     membership_control: MembershipControl | None = attrs.field(
         default=None, metadata=member(value_of(MembershipControl), always=False)
     )
-    allowed_domains: tuple[DomainPattern, ...] | None = attrs.field(
+    allowed_domains: Sequence[DomainPattern] | None = attrs.field(
         default=None, metadata=member(list_of(value_of(DomainPattern)))
     )
 

@@ -185,11 +185,10 @@ def result_matches(annotation: Any, instruction: type[Instruction], *, also: tup
     if promised == QUOTAS_BY_VOLUME:
         return origin in {dict, collections.abc.Mapping} and arguments == (Volume, Quota)
     if promised in _LISTS:
-        if origin is tuple and len(arguments) == 2 and arguments[1] is not ...:
-            return False
-        return (
-            origin in {list, tuple, collections.abc.Sequence} and arguments[0] is _CLASSES[_inner(promised)]
-        )
+        entry = _CLASSES[_inner(promised)]
+        if origin is tuple:
+            return arguments == (entry, ...)
+        return origin in {list, collections.abc.Sequence} and arguments == (entry,)
     return annotation is _CLASSES.get(promised) or (promised == "Date" and annotation is dt.date)
 
 

@@ -77,7 +77,8 @@ class Timestamp(TextValue):
 
     Attributes:
         seconds: Whole seconds since 1970-01-01T00:00:00Z, from the year -262143 to 262142.
-        nanoseconds: Within the second. From 1,000,000,000 up they lie within the leap second that follows it.
+        nanoseconds: Within the second. After the last second of a minute they may go on to 1,999,999,999: from
+            1,000,000,000 up they lie within the leap second that follows.
 
     """
 
@@ -90,7 +91,8 @@ class Timestamp(TextValue):
                 raise TypeError(f"a Timestamp counts in int, not in {type(part).__name__}")
         if not EARLIEST_SECOND <= self.seconds <= LATEST_SECOND:
             raise ParseError(f"{self.seconds} seconds since 1970 is outside of the years -262143 to 262142")
-        if not 0 <= self.nanoseconds < 2 * NANOSECONDS:
+        last_of_minute = self.seconds % 60 == 59
+        if not 0 <= self.nanoseconds < (2 * NANOSECONDS if last_of_minute else NANOSECONDS):
             raise ParseError(f"{self.nanoseconds} nanoseconds are not within one second")
 
     @classmethod

@@ -11,24 +11,24 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from templemeads.testing.instructions import commands as commands
-    from templemeads.testing.instructions import instructions as instructions
-    from templemeads.testing.instructions import notifications as notifications
-    from templemeads.testing.instructions import results as results
-    from templemeads.testing.instructions import results_of as results_of
-    from templemeads.testing.misses import edited as edited
-    from templemeads.testing.misses import near_misses as near_misses
-    from templemeads.testing.misses import strategy_of as strategy_of
+    from templemeads.testing._instructions import commands as commands
+    from templemeads.testing._instructions import instructions as instructions
+    from templemeads.testing._instructions import notifications as notifications
+    from templemeads.testing._instructions import results as results
+    from templemeads.testing._instructions import results_of as results_of
+    from templemeads.testing._misses import edited as edited
+    from templemeads.testing._misses import near_misses as near_misses
+    from templemeads.testing._misses import strategy_of as strategy_of
 
 _HOMES = {
-    "commands": "instructions",
-    "edited": "misses",
-    "instructions": "instructions",
-    "near_misses": "misses",
-    "notifications": "instructions",
-    "results": "instructions",
-    "results_of": "instructions",
-    "strategy_of": "misses",
+    "commands": "_instructions",
+    "edited": "_misses",
+    "instructions": "_instructions",
+    "near_misses": "_misses",
+    "notifications": "_instructions",
+    "results": "_instructions",
+    "results_of": "_instructions",
+    "strategy_of": "_misses",
 }
 
 __all__ = [

@@ -40,6 +40,6 @@ def register() -> None:
 
 
 def _strategy(kind: type[Any]) -> SearchStrategy[Any]:
-    from templemeads.testing.misses import strategy_of
+    from templemeads.testing._misses import strategy_of
 
     return strategy_of(kind)

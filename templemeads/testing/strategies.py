@@ -285,12 +285,29 @@ def award_details(*, free_text: st.SearchStrategy[str] | None = None) -> st.Sear
 # --- reports ------------------------------------------------------------------------------------
 
 
+# A test learns little from strange users in a report, and drawing them takes most of the time.
+_A_FEW_USERS = [g.UserIdentifier(name, "proj", "waldur") for name in ("fred", "jane", "x-1")]
+
+
+def _users() -> st.SearchStrategy[g.UserIdentifier]:
+    known = st.sampled_from(_A_FEW_USERS)
+    return st.one_of(known, known, known, user_identifiers())
+
+
+def _volumes() -> st.SearchStrategy[g.Volume]:
+    known = st.sampled_from([g.Volume("home"), g.Volume("scratch"), g.Volume("/x/..")])
+    return st.one_of(known, known, known, volumes())
+
+
 def _map(keys: st.SearchStrategy[Any], values: st.SearchStrategy[T]) -> st.SearchStrategy[dict[Any, T]]:
     return st.dictionaries(keys, values, max_size=2)
 
 
-@st.composite
-def daily_usage_reports(draw: st.DrawFn) -> g.DailyProjectUsageReport:
+_Contents = tuple[Any, ...]
+"""What a report says, without saying of which project."""
+
+
+def daily_usage_reports() -> st.SearchStrategy[g.DailyProjectUsageReport]:
     """Reports of one day, with a few of the many fields at a time."""
     users = st.sampled_from(["fred", "jane", "unknown"]) | texts(max_size=8)
     kinds: Mapping[str, st.SearchStrategy[Any]] = {
@@ -300,32 +317,45 @@ def daily_usage_reports(draw: st.DrawFn) -> g.DailyProjectUsageReport:
         "int": _amounts(),
         "bool": st.booleans(),
     }
-    annotations = {
-        field.name: g.DailyProjectUsageReport.__annotations__[field.name]
-        for field in g.DailyProjectUsageReport.json_fields
-    }
-    chosen = draw(st.lists(st.sampled_from(sorted(annotations)), max_size=5, unique=True))
-    return g.DailyProjectUsageReport(**{name: draw(kinds[annotations[name]]) for name in chosen})
+    annotations = g.DailyProjectUsageReport.__annotations__
+    fields = {field.name: kinds[annotations[field.name]] for field in g.DailyProjectUsageReport.json_fields}
+    return _days(fields, st.lists(st.sampled_from(sorted(fields)), max_size=5, unique=True))
+
+
+@st.composite
+def _days(
+    draw: st.DrawFn, fields: Mapping[str, st.SearchStrategy[Any]], chosen: st.SearchStrategy[list[str]]
+) -> g.DailyProjectUsageReport:
+    return g.DailyProjectUsageReport(**{name: draw(fields[name]) for name in draw(chosen)})
+
+
+def _usage_contents() -> st.SearchStrategy[_Contents]:
+    return st.tuples(_map(dates(), daily_usage_reports()), _map(_users(), local_names()))
+
+
+def _projects(project: g.ProjectIdentifier | None) -> st.SearchStrategy[g.ProjectIdentifier]:
+    return project_identifiers() if project is None else st.just(project)
 
 
 def project_usage_reports(
     *, project: g.ProjectIdentifier | None = None
 ) -> st.SearchStrategy[g.ProjectUsageReport]:
-    """Reports of a few days and users."""
-    return st.builds(
-        g.ProjectUsageReport,
-        project_identifiers() if project is None else st.just(project),
-        _map(dates(), daily_usage_reports()),
-        _map(user_identifiers(), local_names()),
-    )
+    """Reports of a few days and users, of any project or of the one named."""
+    return st.builds(_project_usage, _projects(project), _usage_contents())
 
 
-@st.composite
-def usage_reports(draw: st.DrawFn) -> g.UsageReport:
+def _project_usage(project: g.ProjectIdentifier, contents: _Contents) -> g.ProjectUsageReport:
+    return g.ProjectUsageReport(project, *contents)
+
+
+def usage_reports() -> st.SearchStrategy[g.UsageReport]:
     """Reports of a few projects of one portal."""
-    portal = draw(portal_identifiers())
-    projects = draw(st.lists(project_identifiers(portal=portal.portal), max_size=2, unique=True))
-    return g.UsageReport(portal, {each: draw(project_usage_reports(project=each)) for each in projects})
+
+    def report(portal: str, contents: Mapping[str, _Contents]) -> g.UsageReport:
+        reports = [_project_usage(g.ProjectIdentifier(name, portal), each) for name, each in contents.items()]
+        return g.UsageReport(g.PortalIdentifier(portal), {each.project: each for each in reports})
+
+    return st.builds(report, names(), _map(names(), _usage_contents()))
 
 
 def user_usage_reports() -> st.SearchStrategy[g.UserUsageReport]:
@@ -333,37 +363,32 @@ def user_usage_reports() -> st.SearchStrategy[g.UserUsageReport]:
     return st.builds(g.UserUsageReport, user_identifiers(), usages())
 
 
-def _snapshots(project: g.ProjectIdentifier) -> st.SearchStrategy[g.ProjectStorageSnapshot]:
-    return st.builds(
-        g.ProjectStorageSnapshot,
-        st.just(project),
-        timestamps(),
-        _map(volumes(), quotas()),
-        _map(user_identifiers(), _map(volumes(), quotas())),
-    )
+def _storage_contents() -> st.SearchStrategy[_Contents]:
+    volume_quotas = _map(_volumes(), quotas())
+    snapshot = st.tuples(timestamps(), volume_quotas, _map(_users(), volume_quotas))
+    return st.tuples(snapshot, _map(_users(), local_names()), _map(dates(), snapshot))
 
 
-@st.composite
 def project_storage_reports(
-    draw: st.DrawFn, *, project: g.ProjectIdentifier | None = None
-) -> g.ProjectStorageReport:
-    """Reports of storage with a few quotas, users and snapshots."""
-    if project is None:
-        project = draw(project_identifiers())
-    top = draw(_snapshots(project))
-    return g.ProjectStorageReport(
-        project,
-        top.generated_at,
-        top.project_quotas,
-        top.user_quotas,
-        draw(_map(user_identifiers(), local_names())),
-        draw(_map(dates(), _snapshots(project))),
-    )
+    *, project: g.ProjectIdentifier | None = None
+) -> st.SearchStrategy[g.ProjectStorageReport]:
+    """Reports of storage with a few quotas, users and snapshots, of any project or of the one named."""
+    return st.builds(_project_storage, _projects(project), _storage_contents())
 
 
-@st.composite
-def storage_reports(draw: st.DrawFn) -> g.StorageReport:
+def _project_storage(project: g.ProjectIdentifier, contents: _Contents) -> g.ProjectStorageReport:
+    (moment, project_quotas, user_quotas), users, snapshots = contents
+    earlier = {date: g.ProjectStorageSnapshot(project, *each) for date, each in snapshots.items()}
+    return g.ProjectStorageReport(project, moment, project_quotas, user_quotas, users, earlier)
+
+
+def storage_reports() -> st.SearchStrategy[g.StorageReport]:
     """Reports of a few projects of one portal."""
-    portal = draw(portal_identifiers())
-    projects = draw(st.lists(project_identifiers(portal=portal.portal), max_size=2, unique=True))
-    return g.StorageReport(portal, {each: draw(project_storage_reports(project=each)) for each in projects})
+
+    def report(portal: str, contents: Mapping[str, _Contents]) -> g.StorageReport:
+        reports = [
+            _project_storage(g.ProjectIdentifier(name, portal), each) for name, each in contents.items()
+        ]
+        return g.StorageReport(g.PortalIdentifier(portal), {each.project: each for each in reports})
+
+    return st.builds(report, names(), _map(names(), _storage_contents()))

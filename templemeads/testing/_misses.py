@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from templemeads.errors import ParseError
 from templemeads.grammar import Command, Instruction, Notification
-from templemeads.testing.instructions import BY_TYPE, commands, instructions, notifications
+from templemeads.testing._instructions import BY_TYPE, commands, instructions, notifications
 
 _MOST_EDITS = 4
 
