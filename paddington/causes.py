@@ -36,7 +36,8 @@ def _sentence(error: BaseException) -> str:
         case ssl.SSLCertVerificationError():
             return f"the certificate is refused: {_text(error.verify_message)}"
         case ssl.SSLError():
-            return f"TLS failed: {_text(error.reason or error)}"
+            reason = getattr(error, "reason", None)  # only where OpenSSL itself raised it
+            return f"TLS failed: {_text(reason or error)}"
         case socket.gaierror():
             return f"the host name has no address: {_text(error.strerror)}"
         case OSError():

@@ -33,6 +33,7 @@ class GuardedStream(trio.abc.Stream):
         self._unproductive = 0
         self._why: str | None = None
         self._broken = False
+        self._closed = False
         self.ended = trio.Event()
         self.received_bytes = 0
         self.sent_bytes = 0
@@ -100,13 +101,14 @@ class GuardedStream(trio.abc.Stream):
     async def aclose(self) -> None:
         """Close; at once and without a word where the stream is broken."""
         self._end(None)
+        self._closed = True
         if self._broken:
             await trio.aclose_forcefully(self._stream)
         else:
             await self._stream.aclose()
 
     def _check(self) -> None:
-        if self._broken:
+        if self._broken and not self._closed:
             raise trio.BrokenResourceError(self._why)
 
     def _end(self, why: str | None) -> None:

@@ -7,6 +7,7 @@ keepalives and years of backing off pass in milliseconds.
 import contextlib
 import errno
 import itertools
+import operator
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -122,7 +123,7 @@ class MemoryStream(trio.abc.HalfCloseableStream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Receive what is there, or wait for something."""
-        if max_bytes is not None and max_bytes < 1:
+        if max_bytes is not None and operator.index(max_bytes) < 1:
             raise ValueError("max_bytes must be at least 1")
         with self._one("_receiving", open_only=False):
             data = await self._incoming.get(max_bytes or PIPE_BYTES)

@@ -1,0 +1,146 @@
+"""The stream below every WebSocket."""
+
+import errno
+import ssl
+
+import pytest
+import trio
+from trio.testing import (
+    check_two_way_stream,
+    memory_stream_one_way_pair,
+    memory_stream_pair,
+    wait_all_tasks_blocked,
+)
+
+from paddington.stream import GuardedStream
+from paddington.testing import PIPE_BYTES, MemoryNetwork
+
+PLENTY = 10**9
+
+
+def guarded(stream, limit=PLENTY):
+    return GuardedStream(stream, unproductive_limit=limit)
+
+
+async def memory_pair():
+    network = MemoryNetwork()
+    (listener,) = await network.listen("127.0.0.1", 0)
+    client = await network.connect("x", listener.port, tls=False)
+    server = await listener.accept()
+    await listener.aclose()
+    return client, server
+
+
+async def test_it_is_a_stream_like_any_other():
+    async def pair():
+        client, server = await memory_pair()
+        return guarded(client), guarded(server)
+
+    async def clogged():
+        client, server = await pair()
+        await client.send_all(bytes(PIPE_BYTES))
+        await server.send_all(bytes(PIPE_BYTES))
+        return client, server
+
+    await check_two_way_stream(pair, clogged)
+
+
+async def test_a_hang_up_is_remembered_and_wakes_whoever_waits_for_the_end():
+    one, other = memory_stream_pair()
+    stream = guarded(one)
+    with trio.fail_after(1):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stream.ended.wait)
+            nursery.start_soon(stream.receive_some)
+            await other.aclose()
+    assert stream.why == "the peer hung up"
+
+
+async def test_closing_it_ourselves_is_no_failure():
+    one, _ = memory_stream_pair()
+    stream = guarded(one)
+    await stream.aclose()
+    assert stream.ended.is_set()
+    assert stream.why is None
+    with pytest.raises(trio.ClosedResourceError):
+        await stream.receive_some()
+
+
+async def test_a_send_that_is_cut_short_breaks_the_stream():
+    # Half a frame may be on the wire: what is sent next would never be understood.
+    client, server = await memory_pair()
+    stream = guarded(client)
+    with trio.CancelScope() as scope:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stream.send_all, bytes(10**6))
+            await wait_all_tasks_blocked()
+            scope.cancel()
+    assert stream.why == "a message could not be sent to its end"
+    for use in (stream.send_all(b"next"), stream.receive_some(), stream.wait_send_all_might_not_block()):
+        with pytest.raises(trio.BrokenResourceError):
+            await use
+    with trio.move_on_after(1) as scope:
+        await stream.aclose()
+    assert not scope.cancelled_caught
+    assert stream.sent_bytes == 0
+    await server.aclose()
+
+
+async def test_bytes_without_a_message_are_limited():
+    # Endless empty fragments hold nothing and are collected one by one; bytes are what they cannot do without.
+    one, other = memory_stream_pair()
+    stream = guarded(one, limit=10)
+    await other.send_all(b"12345")
+    assert await stream.receive_some() == b"12345"
+    await other.send_all(b"67890")
+    assert await stream.receive_some() == b"67890"
+    stream.productive()
+    await other.send_all(b"1234567890")
+    assert await stream.receive_some() == b"1234567890"
+    await other.send_all(b"x")
+    with pytest.raises(trio.BrokenResourceError):
+        await stream.receive_some()
+    assert stream.why == "the peer sent 11 bytes without a complete message"
+    assert stream.received_bytes == 21
+
+
+async def test_a_new_limit_counts_afresh():
+    one, other = memory_stream_pair()
+    stream = guarded(one, limit=4)
+    await other.send_all(b"1234")
+    await stream.receive_some()
+    stream.allow(6)
+    await other.send_all(b"123456")
+    assert await stream.receive_some() == b"123456"
+
+
+@pytest.mark.parametrize(
+    ("cause", "why"),
+    [
+        (OSError(errno.ECONNRESET, "Connection reset by peer"), "connection reset by peer"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), "TLS failed"),
+        (None, "the line broke"),
+    ],
+)
+async def test_the_first_cause_is_kept(cause, why):
+    _, receive = memory_stream_one_way_pair()
+    stream = guarded(trio.StapledStream(Broken(cause), receive))
+    with pytest.raises(trio.BrokenResourceError):
+        await stream.send_all(b"x")
+    assert stream.why.startswith(why)
+    stream.fail("something later")
+    assert stream.why.startswith(why)
+
+
+class Broken(trio.abc.SendStream):
+    def __init__(self, cause):
+        self.cause = cause
+
+    async def send_all(self, data):
+        raise trio.BrokenResourceError from self.cause
+
+    async def wait_send_all_might_not_block(self):
+        pass
+
+    async def aclose(self):
+        pass
