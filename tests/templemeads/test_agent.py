@@ -262,8 +262,11 @@ async def test_handlers_that_run_finish_before_the_agent_stops_and_their_results
 
 
 async def test_waiting_ends_with_the_agent(autojump_clock):
+    async def endless(envelope: Envelope) -> Job:
+        await trio.sleep_forever()
+
     async with trio.open_nursery() as nursery:
-        async with open_chain("portal", "cluster", handler=lambda envelope: trio.sleep_forever()) as chain:
+        async with open_chain("portal", "cluster", handler=endless) as chain:
             agent = chain.first
             job = await agent.submit(ADD)
 
