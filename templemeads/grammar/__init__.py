@@ -117,7 +117,7 @@ from .timestamps import Timestamp
 from .usage import Usage
 from .usage_reports import DailyProjectUsageReport, ProjectUsageReport, UsageReport, UserUsageReport
 
-__all__ = [  # noqa: RUF022 - grouped by topic
+__all__ = [
     # values: who, where, when
     "Date",
     "DateRange",

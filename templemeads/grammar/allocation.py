@@ -16,6 +16,7 @@ from templemeads.errors import ParseError
 from templemeads.quoting import quoted
 
 from .text import TextValue
+from .usage import Usage
 from .whitespace import indent, refuse_surrogates, trim, word_starts, words
 
 if TYPE_CHECKING:
@@ -100,8 +101,8 @@ class Allocation(TextValue):
         """Whether nothing is allocated."""
         return self.size is None
 
-    def node_hours(self, node: Node) -> float:
-        """Give the hours of a whole node that the allocation is worth.
+    def node_time(self, node: Node) -> Usage:
+        """Give the time of a whole node that the allocation is worth, in whole seconds.
 
         Args:
             node: What a node has.
@@ -117,39 +118,38 @@ class Allocation(TextValue):
         divisor = node.cores if self.units == "CPUHR" else _per_hour(node)[self.units]
         if not divisor:
             raise ParseError(f"{quoted(str(self))} cannot be counted in hours: a node has none of that")
-        return self.size / divisor
+        return Usage.of(hours=self.size / divisor)
 
-    def hours(self, units: str, node: Node) -> float:
-        """Give the hours of one resource that the allocation is worth.
+    def time(self, units: str, node: Node) -> Usage:
+        """Give the time of one resource that the allocation is worth, in whole seconds.
 
         Args:
             units: One of `UNITS`, which says which resource.
             node: What a node has.
 
         Raises:
-            ParseError: As for `node_hours`, or the other unit is not one of `UNITS`.
+            ParseError: As for `node_time`, or the other unit is not one of `UNITS`.
 
         """
-        return self.node_hours(node) * _resource(units, node)
+        return self.node_time(node) * _resource(units, node)
 
     @classmethod
-    def of_hours(cls, hours: float, units: str, node: Node) -> Self:
-        """Make an allocation of node hours from hours of one resource; of billing hours, one of those.
+    def of_time(cls, time: Usage, units: str, node: Node) -> Self:
+        """Make an allocation of node hours from the time of one resource; of billing hours, one of those.
 
         Args:
-            hours: How many, zero or more.
+            time: How much.
             units: One of `UNITS`, which says of which resource.
             node: What a node has.
 
         Raises:
-            ParseError: The unit is not one of `UNITS`, the number is negative, or a node has nothing of the
-            kind.
+            ParseError: The unit is not one of `UNITS`, or a node has nothing of the kind.
 
         """
         divisor = _resource(units, node)
         if not divisor:
             raise ParseError(f"Hours of {units} cannot be counted: a node has none of that")
-        return cls(hours / divisor, "BHR" if units == "BHR" else "NHR")
+        return cls(time.hours / divisor, "BHR" if units == "BHR" else "NHR")
 
     def __str__(self) -> str:
         """The canonical text; the shortest number, never with an exponent."""

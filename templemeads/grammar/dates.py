@@ -198,7 +198,7 @@ class DateRange(TextValue):
                 f"No days are called {quoted(name)}", text=name, position=0, suggestion=suggestion
             )
         # The protocol page means the calendar of whoever reads the name.
-        start, end = _NAMED[name](today or dt.date.today())  # noqa: DTZ011
+        start, end = _NAMED[name](_unbounded(today or dt.date.today()))  # noqa: DTZ011
         return cls(Date.of(start), Date.of(end))
 
     @property
@@ -224,7 +224,7 @@ class DateRange(TextValue):
 
     def _spans(self, span: Callable[[dt.date], Ends]) -> tuple[DateRange, ...]:
         found = []
-        day: dt.date = self.start
+        day = _unbounded(self.start)  # the next span may begin after the last day that a Date can be
         while day <= self.end:
             first, last = span(day)
             found.append(DateRange(max(first, _FIRST_DAY), min(last, _LAST_DAY)))
@@ -246,6 +246,10 @@ _DAY = dt.timedelta(days=1)
 _WEEK = dt.timedelta(days=7)
 _FIRST_DAY = dt.date(FIRST_YEAR, 1, 1)
 _LAST_DAY = dt.date(LAST_YEAR, 12, 31)
+
+
+def _unbounded(day: dt.date) -> dt.date:
+    return dt.date(day.year, day.month, day.day)
 
 
 def _week(day: dt.date) -> Ends:

@@ -8,7 +8,7 @@ taken apart to find the place to blame. Equality and order go by the parts, case
 from __future__ import annotations
 
 import re
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import attrs
 
@@ -17,6 +17,9 @@ from templemeads.quoting import quoted
 
 from .text import TextValue, require_text, slot_setter
 from .whitespace import indent, trim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LONGEST_COMPONENT: Final = 64
 """Characters in a user name, a project name or a portal name at most."""
@@ -73,13 +76,14 @@ def _refusal(kind: str, text: str, names: tuple[str, ...]) -> ParseError:
     )
 
 
-def _refuse_parts(kind: str, **parts: object) -> ParseError:
-    """Find the part to blame among constructor arguments that do not match."""
-    for name, part in parts.items():
-        what = f"{name} of a {kind}"
-        if error := _fault(require_text(part, what), what):
-            return error
-    raise AssertionError(f"{parts!r} should have matched")  # pragma: no cover
+def _check(match: Callable[[str], object], kind: str, **parts: object) -> None:
+    """Check the arguments of a constructor; when they do not match, find the one to blame."""
+    texts = [require_text(part, f"{name} of a {kind}") for name, part in parts.items()]
+    if match(".".join(texts)):
+        return
+    for name, text in zip(parts, texts, strict=True):
+        if error := _fault(text, f"{name} of a {kind}"):
+            raise error
 
 
 @attrs.frozen(repr=False, order=True)
@@ -95,8 +99,7 @@ class PortalIdentifier(TextValue):
 
     def __attrs_post_init__(self) -> None:
         """Check the part, also of a value that was not parsed."""
-        if not _PORTAL(require_text(self.portal, "portal")):
-            raise _refuse_parts("PortalIdentifier", portal=self.portal)
+        _check(_PORTAL, "PortalIdentifier", portal=self.portal)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -133,8 +136,7 @@ class ProjectIdentifier(TextValue):
 
     def __attrs_post_init__(self) -> None:
         """Check the parts, also of a value that was not parsed."""
-        if not _PROJECT(f"{self.project}.{self.portal}"):
-            raise _refuse_parts("ProjectIdentifier", project=self.project, portal=self.portal)
+        _check(_PROJECT, "ProjectIdentifier", project=self.project, portal=self.portal)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -179,10 +181,7 @@ class UserIdentifier(TextValue):
 
     def __attrs_post_init__(self) -> None:
         """Check the parts, also of a value that was not parsed."""
-        if not _USER(f"{self.username}.{self.project}.{self.portal}"):
-            raise _refuse_parts(
-                "UserIdentifier", username=self.username, project=self.project, portal=self.portal
-            )
+        _check(_USER, "UserIdentifier", username=self.username, project=self.project, portal=self.portal)
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -141,11 +141,8 @@ class DomainPattern(TextValue):
     def __attrs_post_init__(self) -> None:
         """Check the pattern, also of a value that was not parsed."""
         pattern = require_text(self.pattern, "A pattern")
-        if "@" in pattern:
-            error = _address_fault(pattern)
-        else:
-            error = _domain_fault(pattern, 2 if pattern.startswith("*.") else 0)
-        if error:
+        start = 2 if pattern.startswith("*.") else 0
+        if error := _address_fault(pattern) if "@" in pattern else _domain_fault(pattern, start):
             raise error
 
     @classmethod

@@ -17,7 +17,7 @@ from templemeads.quoting import quoted
 
 from .forms import Record, member, value_of
 from .text import TextValue, json_text, require_text
-from .whitespace import indent, refuse_surrogates, squeeze, trim, words
+from .whitespace import indent, refuse_surrogates, squeeze, trim, unsqueezed, word_starts, words
 
 LARGEST_SIZE: Final = 2**64 - 1
 """Bytes in a size at most; more is cut to this when it is read."""
@@ -178,7 +178,7 @@ class QuotaLimit(TextValue):
             raise ParseError(
                 error.message,
                 text=text,
-                position=_start(text),
+                position=unsqueezed(text, error.position or 0),
                 expected=f"{_EXPECTED}, or unlimited",
                 suggestion="unlimited" if inner[:2].lower() == "un" else None,
             ) from None
@@ -225,13 +225,15 @@ class Quota(Record):
         if used is None:
             return cls(QuotaLimit.parse(text))
         sizes = []
-        for piece in (pieces[:used], pieces[used + 1 :]):
+        starts = [*word_starts(text), len(text)]
+        for first, last in ((0, used), (used + 1, len(pieces))):
+            start, end = starts[first], starts[last]
             try:
-                sizes.append(StorageSize.parse("".join(piece)))
+                sizes.append(StorageSize.parse("".join(pieces[first:last])))
             except ParseError as error:
-                raise ParseError(
-                    error.message, text=text, position=_start(text), expected="<size> used <size>"
-                ) from None
+                position = start + unsqueezed(text[start:end], error.position or 0)
+                expected = "<size> used <size>"
+                raise ParseError(error.message, text=text, position=position, expected=expected) from None
         limit, usage = sizes
         return cls(QuotaLimit(limit), usage)
 

@@ -144,10 +144,10 @@ class Usage(Record):
         return Usage(max(self.seconds - other.seconds, 0))
 
     def __mul__(self, factor: object) -> Usage:
-        """Multiply; the fraction of a second is cut off."""
+        """Multiply, as floats do; the fraction of a second is cut off."""
         if not isinstance(factor, int | float):
             return NotImplemented
-        return Usage(_clamped(self.seconds * factor))
+        return Usage(_clamped(self.seconds * float(factor)))
 
     __rmul__ = __mul__
 

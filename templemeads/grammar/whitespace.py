@@ -46,6 +46,16 @@ def squeeze(text: str) -> str:
     return "".join(_WORD.findall(text))
 
 
+def unsqueezed(text: str, position: int) -> int:
+    """Find the character of ``text`` that is at ``position`` once all white space is removed."""
+    for match in _WORD.finditer(text):
+        length = match.end() - match.start()
+        if position < length:
+            return match.start() + position
+        position -= length
+    return len(text)
+
+
 def find_blank(text: str) -> int | None:
     """Give the index of the first white space, or None."""
     match = _BLANK.search(text)
