@@ -15,7 +15,7 @@ import attrs
 from .agent_type import AgentType
 from .errors import ParseError
 from .grammar import Notification
-from .grammar.strictjson import parse_json, refuse_repeated
+from .grammar.strictjson import parse_json, refuse_repeated, refuse_surrogates
 from .job import Job
 
 ENGINE: Final = "templemeads"
@@ -320,7 +320,11 @@ def decode(text: str) -> Command | BadPut:
         ParseError: It is not a command.
 
     """
-    return from_json(parse_json(text))
+    value = parse_json(text)
+    if "\\u" in text:
+        # Half a surrogate pair can only come in as an escape, and would fail at the next hop, or in a log.
+        refuse_surrogates(json.dumps(value, ensure_ascii=False))
+    return from_json(value)
 
 
 def from_json(value: object) -> Command | BadPut:

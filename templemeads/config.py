@@ -113,18 +113,17 @@ class AgentConfig:
         reader = TableReader(document, source)
         limits = reader.optional_table("limits")
         extras = reader.optional_table("extras")
-        try:
-            agent_type = AgentType(reader.text("agent"))
-        except ValueError:
+        word = reader.text("agent")
+        if word not in [agent_type.value for agent_type in AgentType]:
             names = ", ".join(agent_type.value for agent_type in AgentType)
-            raise reader.error("agent", f"must be one of {names}") from None
+            raise reader.error("agent", f"must be one of {names}")
         try:
             read_limits = Limits() if limits is None else Limits.from_table(limits.values)
         except ParseError as error:
             raise reader.error("limits", str(error)) from None
         return cls(
             ServiceConfig.from_toml(reader.table("service").values, f"{source}, service"),
-            agent_type,
+            AgentType(word),
             extras={} if extras is None else {key: extras.text(key) for key in extras.values},
             store=reader.optional_text("store"),
             handler=reader.optional_text("handler"),
