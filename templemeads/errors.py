@@ -14,7 +14,16 @@ TemplemeadsError
 
 from __future__ import annotations
 
+import difflib
+from typing import TYPE_CHECKING, Final
+
 from .quoting import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+LONGEST_MISSPELT: Final = 40
+"""Characters of a word for which others are suggested at most: comparing is not linear."""
 
 
 class TemplemeadsError(Exception):
@@ -32,7 +41,8 @@ class ParseError(TemplemeadsError, ValueError):
         position: Index of the character where reading stopped (``len(text)`` for its end), or None where no
             single place is to blame.
         expected: What would have been accepted there, in words.
-        suggestion: A word that was perhaps meant, or None.
+        misspelt: The word that is none of `known`, or an empty text.
+        known: The words that it could have been.
 
     """
 
@@ -43,14 +53,28 @@ class ParseError(TemplemeadsError, ValueError):
         text: str = "",
         position: int | None = None,
         expected: str = "",
-        suggestion: str | None = None,
+        misspelt: str = "",
+        known: Collection[str] = (),
     ) -> None:
         super().__init__(message)
         self.message = message
         self.text = text
         self.position = position
         self.expected = expected
-        self.suggestion = suggestion
+        self.misspelt = misspelt
+        self.known = known
+
+    @property
+    def suggestion(self) -> str | None:
+        """A word that was perhaps meant, or None.
+
+        Looked for when it is asked for: comparing costs a hundred times what refusing does, and whoever sends
+        nonsense should not be able to make an agent do it.
+        """
+        if not self.misspelt or len(self.misspelt) > LONGEST_MISSPELT:
+            return None
+        near = difflib.get_close_matches(self.misspelt, self.known, n=1, cutoff=0.7)
+        return near[0] if near else None
 
     def inside(self, text: str, offset: int) -> ParseError:
         """Give the same error as seen from a longer text.
@@ -65,7 +89,8 @@ class ParseError(TemplemeadsError, ValueError):
             text=text,
             position=offset + (self.position or 0),
             expected=self.expected,
-            suggestion=self.suggestion,
+            misspelt=self.misspelt,
+            known=self.known,
         )
 
     def __str__(self) -> str:
@@ -78,8 +103,8 @@ class ParseError(TemplemeadsError, ValueError):
                 if self.text
                 else " (the text is empty)"
             )
-        if self.suggestion is not None:
-            line += f"; did you mean {quoted(self.suggestion)}?"
+        if (suggestion := self.suggestion) is not None:
+            line += f"; did you mean {quoted(suggestion)}?"
         return line
 
 

@@ -8,7 +8,6 @@ only dates travel.
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 import re
 from typing import TYPE_CHECKING, Final, Self, SupportsIndex
 
@@ -192,10 +191,8 @@ class DateRange(TextValue):
 
         """
         if name not in _NAMED:
-            near = difflib.get_close_matches(name[:20], _NAMED, n=1)
-            suggestion = near[0] if near else None
             raise ParseError(
-                f"No days are called {quoted(name)}", text=name, position=0, suggestion=suggestion
+                f"No days are called {quoted(name)}", text=name, position=0, misspelt=name, known=_NAMED
             )
         # The protocol page means the calendar of whoever reads the name.
         start, end = _NAMED[name](_unbounded(today or dt.date.today()))  # noqa: DTZ011
@@ -300,7 +297,7 @@ def _refuse_end(error: ParseError, whole: str, piece: str, text: str, offset: in
     if piece != whole and trim(piece) in _NAMED:
         message = f"{quoted(trim(piece))} is a range by itself and cannot be one end of another"
         return ParseError(message, text=text, position=offset, expected="a date")
-    near = difflib.get_close_matches(whole, _NAMED, n=1, cutoff=0.7) if len(whole) <= 20 else []
     message = f"{quoted(trim(piece))} is neither a date nor the name of a range"
-    suggestion = near[0] if near else None
-    return ParseError(message, text=text, position=offset, expected=_RANGE_EXPECTED, suggestion=suggestion)
+    return ParseError(
+        message, text=text, position=offset, expected=_RANGE_EXPECTED, misspelt=whole, known=_NAMED
+    )

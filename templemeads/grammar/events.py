@@ -6,8 +6,7 @@ UserAdded(user)``. Their names are written in two ways: ``user_added`` in text, 
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 import attrs
@@ -18,8 +17,6 @@ from templemeads.quoting import quoted
 from .identifiers import ProjectIdentifier, UserIdentifier
 from .strictjson import pairs_of
 from .text import json_name, json_text
-
-_LONGEST_EVENT: Final = 40
 
 
 def single_entry(value: object) -> tuple[str, object]:
@@ -72,7 +69,8 @@ class Event:
                 text=keyword,
                 position=0,
                 expected="an event such as user_added",
-                suggestion=_nearest(keyword, _BY_KEYWORD),
+                misspelt=keyword,
+                known=_BY_KEYWORD,
             )
         return kind(kind.subject.parse(argument))  # type: ignore[call-arg]  # every row below takes its subject
 
@@ -92,7 +90,8 @@ class Event:
                 text=name,
                 position=0,
                 expected="an event such as UserAdded",
-                suggestion=_nearest(name, _BY_NAME),
+                misspelt=name,
+                known=_BY_NAME,
             )
         subject = kind.subject.parse(json_text(argument, kind.subject.__name__))
         return kind(subject)  # type: ignore[call-arg]  # every row below takes its subject
@@ -255,13 +254,3 @@ _BY_NAME: Final[Mapping[str, type[Event]]] = {event.__name__: event for event in
 def is_event(keyword: str) -> bool:
     """Whether there is an event of this name in the text form."""
     return keyword in _BY_KEYWORD
-
-
-def nearest_event(keyword: str) -> str | None:
-    """Give the event in the text form that a word was probably meant to be, or None."""
-    return _nearest(keyword, _BY_KEYWORD)
-
-
-def _nearest(word: str, known: Iterable[str]) -> str | None:
-    near = difflib.get_close_matches(word, known, n=1, cutoff=0.75) if len(word) <= _LONGEST_EVENT else []
-    return near[0] if near else None

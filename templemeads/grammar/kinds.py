@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from templemeads.errors import ParseError
+
 from .allocation import Allocation
 from .awards import AwardDetails
 from .command import Command
 from .dates import Date, DateRange
 from .destinations import Destination, Destinations
-from .events import is_event, nearest_event
+from .events import Event, is_event
 from .identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
 from .links import Link, Note
 from .mappings import ProjectMapping, UserMapping
@@ -105,5 +107,13 @@ def guess_kind(text: str) -> tuple[str, bool]:
     if len(pieces) == 1 or not first[0].isalpha():
         return "command", False
     second = pieces[1]
-    event = is_event(second) or (not is_instruction(second) and nearest_event(second) is not None)
+    event = is_event(second) or (not is_instruction(second) and _is_nearly_event(second))
     return ("notification" if event else "command"), True
+
+
+def _is_nearly_event(word: str) -> bool:
+    try:
+        Event.parse(word, "")
+    except ParseError as error:
+        return error.suggestion is not None
+    return True

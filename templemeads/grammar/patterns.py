@@ -205,13 +205,13 @@ class MembershipControl(TextValue, enum.Enum):
             if control.value == text:
                 return control
         words = [control.value for control in cls]
-        near = trim(text).lower().replace("-", "_")
         raise ParseError(
             f"{quoted(text)} does not say who may change members",
             text=text,
             position=0,
             expected=", ".join(words),
-            suggestion=near if near in words else None,
+            misspelt=text.lower(),
+            known=words,
         )
 
     @classmethod

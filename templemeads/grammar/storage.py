@@ -180,7 +180,8 @@ class QuotaLimit(TextValue):
                 text=text,
                 position=unsqueezed(text, error.position or 0),
                 expected=f"{_EXPECTED}, or unlimited",
-                suggestion="unlimited" if inner[:2].lower() == "un" else None,
+                misspelt=inner.lower(),
+                known=("unlimited",),
             ) from None
 
     @property

@@ -15,7 +15,6 @@ overflows a stack.
 
 from __future__ import annotations
 
-import difflib
 import enum
 import inspect
 import sys
@@ -40,9 +39,6 @@ MAX_DEPTH: Final = 8
 
 MAX_LENGTH: Final = 4 * 1024 * 1024
 """Characters in an instruction at most: twice what the newer generation takes in a frame."""
-
-_LONGEST_KEYWORD: Final = 40
-"""A word longer than this resembles no keyword, and comparing is not linear."""
 
 T = TypeVar("T", bound="Instruction")
 
@@ -178,15 +174,13 @@ def find_instruction(keyword: str) -> type[Instruction]:
 
 
 def _unknown(word: str, text: str) -> ParseError:
-    near = (
-        difflib.get_close_matches(word, _BY_KEYWORD, n=1, cutoff=0.7) if len(word) <= _LONGEST_KEYWORD else []
-    )
     return ParseError(
         f"There is no instruction {quoted(word)}" if word else "An instruction begins with its keyword",
         text=text,
         position=0,
         expected="the keyword of an instruction",
-        suggestion=near[0] if near else None,
+        misspelt=word,
+        known=_BY_KEYWORD,
     )
 
 

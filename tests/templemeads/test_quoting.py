@@ -57,7 +57,7 @@ def test_what_could_act_on_a_terminal_is_escaped() -> None:
 
 
 def test_an_error_is_one_line_with_the_place_and_the_suggestion() -> None:
-    error = ParseError("No such word", text="a\nbx", position=2, suggestion="by")
+    error = ParseError("No such word", text="a\nbx", position=2, misspelt="bx", known=("by",))
 
     assert str(error) == 'No such word, at character 3 of "a\\x0abx"; did you mean "by"?'
     assert str(ParseError("Too short", text="ab", position=2)) == 'Too short, at the end of "ab"'
@@ -66,7 +66,7 @@ def test_an_error_is_one_line_with_the_place_and_the_suggestion() -> None:
 
 
 def test_an_error_of_a_part_is_seen_from_the_whole() -> None:
-    part = ParseError("Bad", text="xy", position=1, expected="z", suggestion="zz")
+    part = ParseError("Bad", text="xy", position=1, expected="z", misspelt="zzy", known=["zz"])
 
     whole = part.inside("a b xy", 4)
 

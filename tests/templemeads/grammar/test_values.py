@@ -7,7 +7,7 @@ import string
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from templemeads.errors import ParseError
@@ -129,6 +129,7 @@ def test_commands_survive_printing(command: Command) -> None:
 
 
 @pytest.mark.parametrize("kind", TEXT_TYPES, ids=lambda kind: kind.__name__)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_values_are_copied_and_pickled_unharmed(kind: Any, data: st.DataObject) -> None:
     value = data.draw(strategy_of(kind))
@@ -138,6 +139,7 @@ def test_values_are_copied_and_pickled_unharmed(kind: Any, data: st.DataObject) 
 
 
 @pytest.mark.parametrize("kind", ORDERED, ids=lambda kind: kind.__name__)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_ordered_values_sort(kind: Any, data: st.DataObject) -> None:
     values = data.draw(st.lists(strategy_of(kind), min_size=2, max_size=5))
@@ -175,6 +177,7 @@ def test_json_of_another_shape_is_refused(kind: Any, value: object) -> None:
 
 
 @pytest.mark.parametrize("kind", TEXT_TYPES, ids=lambda kind: kind.__name__)
+@settings(max_examples=20)
 @given(data=st.data())
 def test_values_cannot_be_changed(kind: Any, data: st.DataObject) -> None:
     value = data.draw(strategy_of(kind))
