@@ -57,7 +57,7 @@ from .handlers import Handler
 from .job import DEFAULT_LIFETIME, Job, printable
 from .limits import Limits
 from .link import Link, registration_problem
-from .outcome import Kind, Outcome
+from .outcome import Erase, Kind, Outcome
 from .peers import AgentPeer, Peers
 from .refusals import Refusals
 from .runner import Finished, Runner
@@ -456,6 +456,10 @@ class Agent:
             _log.warning(
                 "%d jobs in the store belong to peers that are not configured any more", len(kept) - len(ours)
             )
+            over = [
+                write for write in kept if write.peer not in self.peers and write.job.is_expired(self.now())
+            ]
+            self._ticket = self._store.write([Erase(write.peer, write.job.id) for write in over])
         outcome = self.exchange.restore(ours, self.now())
         if ours:
             _log.info("%d jobs are back from the store, %d of them to be run", len(ours), len(outcome.runs))

@@ -15,7 +15,8 @@ import attrs
 from .agent_type import AgentType
 from .errors import ParseError
 from .grammar import Notification
-from .grammar.strictjson import parse_json, refuse_repeated, refuse_surrogates
+from .grammar.strictjson import parse_json, refuse_repeated
+from .grammar.whitespace import refuse_surrogates
 from .job import Job
 
 ENGINE: Final = "templemeads"

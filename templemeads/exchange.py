@@ -26,7 +26,7 @@ from paddington import Peer
 from .board import Board, Change, Merged
 from .commands import BadPut, Delete, Put, Sync, Update, encode, encode_bad_put_answer
 from .errors import JobError, PeerNotFoundError, RefusedError
-from .job import Job, Status
+from .job import Job, Status, printable
 from .job_errors import ErrorInfo
 from .limits import LARGEST_VERSION, Limits
 from .outcome import Answer, Cancel, Erase, Kind, News, Outcome, Refusal, Run, Send, Write
@@ -268,6 +268,9 @@ class Exchange:
 
     def _receive_update(self, sender: Peer, job: Job, now: float, outcome: Outcome) -> None:
         place = require_from_after(self.name, sender.name, job.destination)
+        before = None if place.before is None else Peer(place.before, sender.zone)
+        if before is not None and not self.is_neighbour(before):
+            raise RefusedError(f"{self.name!r} has no peer {printable(str(before), 100)} to pass it back to")
         board = self.board(sender)
         if board.is_expired(job, now):
             outcome.refusals.append(
@@ -279,8 +282,8 @@ class Exchange:
             outcome.sends.append(Send(sender, Kind.DELETE, job))
         elif merged.change is not Change.UNCHANGED:
             self._record(sender, merged, outcome)
-            if place.before is not None:
-                self._pass_back(Peer(place.before, sender.zone), merged.job, now, outcome)
+            if before is not None:
+                self._pass_back(before, merged.job, now, outcome)
 
     def _receive_delete(self, sender: Peer, job: Job, now: float, outcome: Outcome) -> None:
         place = require_from_before(self.name, sender.name, job.destination)

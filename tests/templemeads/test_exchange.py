@@ -301,3 +301,12 @@ def test_an_owner_check_that_fails_is_the_jobs_error():
     outcome = one.receive(Peer("notebook"), Put(route_job(1)), NOW)
     assert not outcome.runs
     assert outcome.sends[0].job.result_text == "that is not yours"
+
+
+def test_an_update_for_an_agent_that_is_not_our_peer_leaves_no_trace():
+    one = exchange()
+    for number in range(5):
+        made_up = job(number, f"invented{number}.brics.notebook add_user a.b.c").completed("x", now=NOW)
+        assert one.receive(Peer("notebook"), Update(made_up), NOW).refusals
+    assert set(one.boards) <= {Peer("notebook")}
+    assert all(len(board) == 0 for board in one.boards.values())
