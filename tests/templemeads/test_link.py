@@ -1,0 +1,161 @@
+"""What goes over one connection, seen from a peer that follows the protocol page *wire*, section 5."""
+
+import attrs
+import pytest
+import trio
+
+from paddington import Peer
+from templemeads import AgentType, Job, Limits, Status
+from templemeads.commands import Delete, Error, HealthCheck, Put, Register, Sync, Update
+from templemeads.testing.networks import EPOCH
+
+from .scripted import open_scripted
+from .values import job
+
+PORTAL = Peer("portal")
+
+
+def put_job(number: int = 1, command: str = "portal.cluster add_user fred.proj.portal") -> Job:
+    return job(number, command, now=int(EPOCH))
+
+
+async def echo(envelope):
+    return envelope.job.completed(str(envelope.job.instruction))
+
+
+async def test_a_conversation_opens_with_register_and_sync(autojump_clock):
+    async with open_scripted() as (agent, peer):
+        register, sync = await peer.introduce()
+        assert isinstance(register, Register)
+        assert (register.agent, register.engine) == (AgentType.INSTANCE, "templemeads")
+        assert sync == Sync(())
+        assert (await agent.wait_for(AgentType.PORTAL)).name == "portal"
+
+
+async def test_a_put_is_answered_with_an_update(autojump_clock):
+    async with open_scripted(echo) as (_, peer):
+        await peer.introduce()
+        await peer.say(Put(put_job()))
+        update = await peer.hear_kind(Update)
+        assert update.job.id == put_job().id
+        assert (update.job.version, update.job.result()) == (1002, "add_user fred.proj.portal")
+
+
+async def test_a_job_that_comes_in_a_sync_is_run_and_the_answer_repeated_on_request(autojump_clock):
+    async with open_scripted(echo) as (_, peer):
+        await peer.introduce()
+        await peer.say(Sync((put_job(),)))
+        first = await peer.hear_kind(Update)
+        await peer.say(Put(put_job()))
+        assert await peer.hear_kind(Update) == first
+
+
+async def test_an_unknown_command_is_answered_with_an_error_and_survived(autojump_clock):
+    async with open_scripted(echo) as (agent, peer):
+        await peer.introduce()
+        for rubbish in ('{"Teleport":{"to":"mars"}}', "rubbish", '{"Put":5}', '{"Update":{"job":{}}}'):
+            await peer.say(rubbish)
+            assert isinstance(await peer.hear_kind(Error), Error)
+        await peer.say(Error("and you?"), Put(put_job()))
+        assert (await peer.hear_kind(Update)).job.status is Status.COMPLETE
+        assert agent.statistics().refused["unknown-command"] == 1
+        assert agent.statistics().refused["unreadable"] == 3
+
+
+async def test_jobs_of_a_peer_that_has_not_registered_are_not_run(autojump_clock):
+    async with open_scripted(echo) as (agent, peer):
+        await peer.hear()
+        await peer.say(Put(put_job()))
+        await trio.testing.wait_all_tasks_blocked()
+        await trio.sleep(1)
+        assert agent.statistics().refused == {"unregistered": 1}
+        assert agent.statistics().jobs == 0
+
+
+@pytest.mark.parametrize(
+    ("declared", "says", "taken"),
+    [("portal", AgentType.PORTAL, True), ("portal", AgentType.BRIDGE, False), (None, AgentType.BRIDGE, True)],
+)
+async def test_a_declared_type_is_enforced_and_the_connection_stays(declared, says, taken, autojump_clock):
+    async with open_scripted(echo, declared=declared) as (agent, peer):
+        await peer.introduce(says)
+        await peer.say(Put(put_job()))
+        await trio.sleep(1)
+        assert bool(agent.get_all("portal")) == taken
+        assert agent.statistics().jobs == (1 if taken else 0)
+        await peer.say(HealthCheck())  # the line is open
+
+
+async def test_a_second_type_on_the_same_connection_is_ignored(autojump_clock):
+    async with open_scripted() as (agent, peer):
+        await peer.introduce(AgentType.PROVIDER)
+        await peer.say(Register(AgentType.BRIDGE, "templemeads", "0.32.2"))
+        await trio.sleep(1)
+        assert [known.agent_type for known in agent.get_all()] == [AgentType.PROVIDER]
+
+
+async def test_a_board_too_large_for_one_command_goes_over_in_several_syncs(autojump_clock):
+    results = {}
+
+    async def fill(agent):
+        for number in range(1, 301):
+            one = put_job(number, f"portal.cluster add_user u{number}.proj.portal")
+            results[one.id] = attrs.evolve(one, version=1002).completed("x" * 500, now=EPOCH)
+            agent.exchange.board(PORTAL).merge(results[one.id], EPOCH)
+
+    async with open_scripted(before=fill) as (_, peer):
+        await peer.hear_kind(Register)
+        heard = {}
+        syncs = 0
+        while len(heard) < len(results):
+            sync = await peer.hear_kind(Sync)
+            syncs += 1
+            heard |= {one.id: one for one in sync.jobs}
+        assert heard == results
+        assert syncs > 2
+
+
+async def test_what_was_deleted_while_the_peer_was_away_is_told_after_the_sync(autojump_clock):
+    async def delete_one(agent):
+        for number in (1, 2):
+            gone = await agent.peer("portal").put_job(
+                job(number, f"cluster.portal add_user u{number}.p.q", now=EPOCH)
+            )
+        await gone.delete()
+
+    async with open_scripted(before=delete_one) as (_, peer):
+        await peer.hear_kind(Register)
+        sync = await peer.hear()
+        assert [one.id.int for one in sync.jobs] == [1]
+        delete = await peer.hear()
+        assert isinstance(delete, Delete)
+        assert delete.job.id.int == 2
+
+
+async def test_fast_progress_is_coalesced_on_a_slow_line_and_the_result_does_not_wait_behind_it(
+    autojump_clock,
+):
+    many = 5000
+
+    async def chatty(envelope):
+        for number in range(many):
+            await envelope.progress(f"{number} of {many} " + "x" * 2000)
+        return envelope.job.completed("done")
+
+    async with open_scripted(chatty) as (_, peer):
+        await peer.introduce()
+        await peer.say(Put(put_job()))
+        await trio.sleep(60)  # the peer does not read
+        heard = 0
+        while not (await peer.hear_kind(Update)).job.is_finished:
+            heard += 1
+        assert heard < many / 10
+
+
+async def test_control_commands_for_a_peer_that_does_not_read_are_bounded(autojump_clock):
+    async with open_scripted(limits=Limits(updates_queued=5)) as (agent, peer):
+        await peer.introduce()
+        link = agent.peers[PORTAL].link
+        for _ in range(10):
+            link.outbox.add_text('{"Error":{"error":"x"}}')
+        assert agent.statistics().dropped == 5
