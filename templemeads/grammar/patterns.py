@@ -161,23 +161,22 @@ class DomainPattern(TextValue):
         return "@" in self.pattern
 
     def matches(self, domain: str) -> bool:
-        """Say whether a domain, or for an address pattern an address, is meant. Case is ignored."""
-        pattern, domain = _lower(self.pattern), _lower(domain)
+        """Say whether a domain is meant; case is ignored. A pattern that is an address means no domain."""
+        pattern, domain = self.pattern.lower(), domain.lower()
         if pattern.startswith("*."):
             return domain.endswith(pattern[1:])
-        return domain == pattern
+        return domain == pattern and not self.is_address
 
     def allows(self, address: str) -> bool:
-        """Say whether an e-mail address is meant, by itself or by its domain."""
-        return self.matches(address if self.is_address else address.rpartition("@")[2])
+        """Say whether an e-mail address is meant, by itself or by its domain; case is ignored."""
+        if self.is_address:
+            return address.lower() == self.pattern.lower()
+        _, at, domain = address.partition("@")
+        return bool(at) and "@" not in domain and self.matches(domain)
 
     def __str__(self) -> str:
         """The canonical text."""
         return self.pattern
-
-
-def _lower(text: str) -> str:
-    return text.lower()
 
 
 def is_address_allowed(address: str, patterns: Iterable[DomainPattern] | None) -> bool:

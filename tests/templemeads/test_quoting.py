@@ -57,17 +57,17 @@ def test_what_could_act_on_a_terminal_is_escaped() -> None:
 
 
 def test_an_error_is_one_line_with_the_place_and_the_suggestion() -> None:
-    error = ParseError("No such word", text="a\nbx", position=2, misspelt="bx", known=("by",))
+    error = ParseError("No such word", text="a\nbx", position=2, misspelt="add_usr", known=("add_user",))
 
-    assert str(error) == 'No such word, at character 3 of "a\\x0abx"; did you mean "by"?'
+    assert str(error) == 'No such word, at character 3 of "a\\x0abx"; did you mean "add_user"?'
     assert str(ParseError("Too short", text="ab", position=2)) == 'Too short, at the end of "ab"'
     assert str(ParseError("Nothing there", text="", position=0)) == "Nothing there (the text is empty)"
     assert str(ParseError("Plain")) == "Plain"
 
 
 def test_an_error_of_a_part_is_seen_from_the_whole() -> None:
-    part = ParseError("Bad", text="xy", position=1, expected="z", misspelt="zzy", known=["zz"])
+    part = ParseError("Bad", text="xy", position=1, expected="z", misspelt="add_usr", known=["add_user"])
 
     whole = part.inside("a b xy", 4)
 
-    assert (whole.text, whole.position, whole.expected, whole.suggestion) == ("a b xy", 5, "z", "zz")
+    assert (whole.text, whole.position, whole.expected, whole.suggestion) == ("a b xy", 5, "z", "add_user")

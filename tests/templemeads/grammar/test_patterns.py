@@ -54,9 +54,10 @@ def test_a_pattern_matches_itself_in_any_case(pattern: DomainPattern) -> None:
     text = pattern.pattern.removeprefix("*.")
     sample = f"x.{text}" if pattern.pattern.startswith("*.") else text
 
-    assert pattern.matches(sample)
-    assert pattern.matches(sample.upper())
+    assert pattern.matches(sample) == pattern.matches(sample.upper()) == (not pattern.is_address)
+    assert pattern.allows(sample if pattern.is_address else f"a@{sample}".upper())
     assert not pattern.matches(f"{sample}x")
+    assert not pattern.allows(f"a@{sample}x")
 
 
 @given(domain=domains())
@@ -88,6 +89,11 @@ def test_who_may_join() -> None:
     assert not is_address_allowed("joe@elsewhere.org", patterns)
     assert not is_address_allowed("x@ac.uk", patterns)
     assert not is_address_allowed("x@example.com.evil.org", patterns)
+
+
+@pytest.mark.parametrize("address", ["example.com", "a@b@example.com", "", "@", "a@", "example.com@a"])
+def test_what_is_no_address_is_not_allowed(address: str) -> None:
+    assert not is_address_allowed(address, [DomainPattern("example.com"), DomainPattern("b@example.com")])
 
 
 def test_no_list_allows_everybody_and_an_empty_one_nobody() -> None:
