@@ -10,17 +10,17 @@ from typing import Final, Literal, TypeAlias
 FIELD: Final = "paddington"
 """Name of the field in the Handshake object."""
 
-FRAMINGS: Final[tuple[str, ...]] = ()
-"""Framings that we can speak beside the compatible one, best first. There is none yet."""
+FRAMINGS: Final[tuple[str, ...]] = ("dense-1",)
+"""Framings that we can speak beside the compatible one, best first (``paddington.dense``)."""
 
 _MOST: Final = 16
 
 Side: TypeAlias = Literal["client", "server"]
 
 
-def offer(side: Side) -> dict[str, object]:
+def offer(side: Side, framings: Sequence[str]) -> dict[str, object]:
     """Give our field, as the side that dials (``client``) or listens (``server``)."""
-    return {"side": side, "framings": list(FRAMINGS)}
+    return {"side": side, "framings": list(framings)}
 
 
 def framings(field: object, side: Side) -> tuple[str, ...]:

@@ -91,6 +91,8 @@ class ServiceConfig:
         servers: Peers that we call.
         clients: Peers that call us.
         encryption: How secrets are protected, or None.
+        dense_framing: Whether to speak the dense framing with peers that know it too; the compatible one
+            with everybody if not.
         limits: Limits of the service.
     """
 
@@ -104,6 +106,7 @@ class ServiceConfig:
     servers: tuple[ServerConfig, ...] = attrs.field(default=(), converter=_servers)
     clients: tuple[ClientConfig, ...] = attrs.field(default=(), converter=_clients)
     encryption: Encryption | None = None
+    dense_framing: bool = attrs.field(default=True, validator=attrs.validators.instance_of(bool))
     limits: Limits = attrs.field(factory=Limits)
 
     def __attrs_post_init__(self) -> None:
@@ -156,6 +159,7 @@ class ServiceConfig:
         proxy_header: str | None = None,
         trusted_proxy: str | Addresses | None = None,
         limits: Limits | None = None,
+        dense_framing: bool = True,
     ) -> Self:
         """Make the configuration of a new service that knows nobody yet.
 
@@ -168,6 +172,7 @@ class ServiceConfig:
             proxy_header: Header with the caller's real address, believed from `trusted_proxy` only.
             trusted_proxy: An address, a range, or several between commas.
             limits: Limits of the service; the defaults if left out.
+            dense_framing: Whether to speak the dense framing with peers that know it too.
 
         Raises:
             ConfigError: One of them breaks its rule.
@@ -181,6 +186,7 @@ class ServiceConfig:
             proxy_header=proxy_header,
             trusted_proxy=trusted_proxy,
             limits=Limits() if limits is None else limits,
+            dense_framing=dense_framing,
         )
 
     def add_client(
@@ -333,6 +339,7 @@ class ServiceConfig:
                 servers=reader.entries("servers", ServerConfig.from_toml),
                 clients=reader.entries("clients", ClientConfig.from_toml),
                 encryption=_read_encryption(reader),
+                dense_framing=reader.boolean("dense_framing") if reader.has("dense_framing") else True,
                 limits=Limits() if limits is None else Limits.from_table(limits.values),
             )
         except ConfigError as exc:
@@ -357,6 +364,7 @@ class ServiceConfig:
             "trusted_proxy": None if self.trusted_proxy is None else self.trusted_proxy.to_toml(),
             "servers": [server.to_toml() for server in self.servers],
             "clients": [client.to_toml() for client in self.clients],
+            "dense_framing": None if self.dense_framing else False,
             "encryption": encryption,
             "limits": self.limits.to_table() or None,
         }

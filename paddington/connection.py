@@ -32,10 +32,14 @@ from paddington.limits import Limits
 from paddington.messages import KEEPALIVE
 from paddington.peer import Peer
 from paddington.refusals import Refusals
-from paddington.session import Session
+from paddington.session import AnySession
 from paddington.websocket import WebSocket
 
 logger: Final = logging.getLogger(__name__)
+
+SLICE: Final = 32
+"""Payloads that are written between two looks at the queue; with the dense framing they share a frame. Without a
+bound the two sides of a busy line would take turns instead of working at once."""
 
 Serve: TypeAlias = Callable[["Connection"], Awaitable[object]]
 """What a user gives to be run for each connection, in that connection's own task."""
@@ -84,7 +88,7 @@ class Connection:
     def __init__(
         self,
         websocket: WebSocket,
-        session: Session,
+        session: AnySession,
         *,
         peer: Peer,
         info: PeerInfo,
@@ -116,7 +120,7 @@ class Connection:
         self._sent = 0
         self._received = 0
         self._dropped = 0
-        websocket.allow(session.receive_limit, margin=limits.unproductive_bytes)
+        websocket.allow(session.receive_limit, margin=limits.unproductive_bytes, binary=session.binary)
 
     def __repr__(self) -> str:
         state = "live" if self.reason is None else f"over: {self.reason}"
@@ -294,41 +298,61 @@ class Connection:
                     return
                 self._last_heard = trio.current_time()
                 try:
-                    text = self._session.open(frame)
+                    texts = self._session.open_some(frame)
                 except FrameError as exc:
                     self._drop(exc)
                     continue
-                self._received += 1
-                if text == KEEPALIVE:
-                    self._keepalive_asked.set()
-                    continue
-                # While closing, nobody will take it any more.
-                with contextlib.suppress(trio.ClosedResourceError, trio.BrokenResourceError):
-                    await self._incoming.send(text)
+                self._received += len(texts)
+                for text in texts:
+                    if text == KEEPALIVE:
+                        self._keepalive_asked.set()
+                    else:
+                        await self._hand_on(text)
         except ConnectionLostError as exc:
             # While closing, the library ends this side before the closing handshake is over.
             if not self._closing:
                 self._lose(str(exc))
 
+    async def _hand_on(self, text: str) -> None:
+        # While closing, nobody will take it any more.
+        with contextlib.suppress(trio.ClosedResourceError, trio.BrokenResourceError):
+            try:
+                self._incoming.send_nowait(text)
+            except trio.WouldBlock:
+                await self._incoming.send(text)
+
     def _drop(self, error: FrameError) -> None:
         self._dropped += 1
         self._refusals.note(f"frame-{error.reason}", "A frame of %s is dropped: %s", self.peer, error)
         if self._session.must_renew:
-            self._lose("as many frames came as can be remembered: to be opened afresh")
+            self._lose(f"to be opened afresh: {error}")
 
     async def _write(self) -> None:
         try:
-            async for text in self._to_write:
-                with trio.move_on_after(self._limits.watchdog_seconds) as stalled:
-                    await self._websocket.send(self._session.seal(text))
-                if stalled.cancelled_caught:
-                    self._lose(f"the peer took nothing for {self._limits.watchdog_seconds:g} s")
-                    return
-                self._sent += 1
+            with trio.CancelScope() as stalled:
+                async for text in self._to_write:
+                    waiting = [text, *self._also_waiting()]
+                    while waiting:
+                        frame, sealed = self._session.seal_some(waiting)
+                        stalled.deadline = trio.current_time() + self._limits.watchdog_seconds
+                        await self._websocket.send(frame)
+                        self._sent += sealed
+                        del waiting[:sealed]
+                    stalled.deadline = math.inf
+            if stalled.cancelled_caught:
+                self._lose(f"the peer took nothing for {self._limits.watchdog_seconds:g} s")
         except ConnectionLostError as exc:
             self._lose(str(exc))
         finally:
             self._written.set()
+
+    def _also_waiting(self) -> list[str]:
+        """What waits behind the payload that was just taken: a slice, so that both sides stay busy."""
+        texts: list[str] = []
+        with contextlib.suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
+            while len(texts) < SLICE - 1:
+                texts.append(self._to_write.receive_nowait())
+        return texts
 
     async def _keep_alive(self) -> None:
         # Protocol page *wire*, section 5: one timer, and what comes while it runs asks nothing more.

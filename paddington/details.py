@@ -64,7 +64,7 @@ class Greeting:
             "version": self.version,
             "nonce": self.stamp.number,
             "epoch": self.stamp.epoch,
-            capabilities.FIELD: capabilities.offer(side),
+            capabilities.FIELD: capabilities.offer(side, self.framings),
         }
 
     @classmethod

@@ -68,7 +68,7 @@ from paddington.handshake_line import HandshakeLine, parsed, read_frame
 from paddington.local import LocalService
 from paddington.peer import Peer
 from paddington.salts import SentSalts
-from paddington.session import Frame, Session
+from paddington.session import AnySession, Frame
 
 __all__ = [
     "Answer",
@@ -164,7 +164,7 @@ class Established:
     """The connection is primary: payloads from here on."""
 
     peer: Peer
-    session: Session
+    session: AnySession
     info: PeerInfo
 
 
@@ -208,9 +208,7 @@ def _session_key(service: LocalService) -> Key:
 
 
 def _greet(service: LocalService, key: Key, peer: Peer, unix_seconds: float) -> Greeting:
-    return Greeting(
-        key, service.engine, service.version, service.stamp(peer, unix_seconds), capabilities.FRAMINGS
-    )
+    return Greeting(key, service.engine, service.version, service.stamp(peer, unix_seconds), service.framings)
 
 
 def _introduce(service: LocalService, status: StandbyStatus, peer: Peer, unix_seconds: float) -> Details:
@@ -341,7 +339,7 @@ class ClientHandshake:
         if isinstance(details, Problem):
             raise _refuse(details, self._peer)
         greeting = _known(self._greeting)
-        framing = capabilities.agreed(capabilities.FRAMINGS, greeting.framings)
+        framing = capabilities.agreed(self._service.framings, greeting.framings)
         self._info = _accept(self._service, self._peer, greeting, details, framing)
         return self._standing(details.status)
 
@@ -357,7 +355,8 @@ class ClientHandshake:
                 self._state = _State.STANDBY
             return Standing(status.client_is_secondary, status.server_is_secondary)
         info = _known(self._info)
-        return Established(self._peer, self._line.session(peer_numbers=info.supports_nonce), info)
+        session = self._line.session(peer_numbers=info.supports_nonce, framing=info.framing, dialled=True)
+        return Established(self._peer, session, info)
 
 
 class ServerHandshake:
@@ -432,7 +431,7 @@ class ServerHandshake:
             self._state = _State.OVER if server_is_secondary else _State.STANDBY
             return Answer(frame, None, closing=server_is_secondary)
         self._state = _State.OVER
-        session = line.session(peer_numbers=info.supports_nonce)
+        session = line.session(peer_numbers=info.supports_nonce, framing=info.framing, dialled=False)
         return Answer(frame, Established(peer, session, info), closing=False)
 
     def _begun(self, frame: Frame) -> Send:
@@ -473,7 +472,7 @@ class ServerHandshake:
         details = Details.read(line.open(frame))
         if isinstance(details, Problem):
             raise _refuse(details, peer)
-        framing = capabilities.agreed(greeting.framings, capabilities.FRAMINGS)
+        framing = capabilities.agreed(greeting.framings, self._service.framings)
         self._info = _accept(self._service, peer, greeting, details, framing)
         self._state = _State.ASKED
         return Identified(peer, self._info)

@@ -1,5 +1,6 @@
 """The envelopes of one handshake: sealed and opened with keys that change from step to step."""
 
+from paddington import dense
 from paddington.codec import EnvelopeCodec
 from paddington.crypto import SIZE, Key, Salt
 from paddington.envelope import RANDOM_SIZE, EnvelopeKeys, open_layers, read_hex, seal_frame
@@ -7,7 +8,7 @@ from paddington.errors import HandshakeError, JsonError
 from paddington.jsontext import parse, write
 from paddington.local import LocalService
 from paddington.replay import FINGERPRINT_SIZE, InfoMemory
-from paddington.session import Frame, Session
+from paddington.session import AnySession, Frame, Session
 
 
 class HandshakeLine:
@@ -17,6 +18,7 @@ class HandshakeLine:
         self.service = service
         self.infos = InfoMemory(service.limits.remembered_infos)
         self._salts = (inner_salt, outer_salt)
+        self._pair: tuple[Key, Key] | None = None
         self._keys: EnvelopeKeys | None = None
 
     @property
@@ -28,6 +30,7 @@ class HandshakeLine:
 
     def use(self, inner_key: Key, outer_key: Key) -> None:
         """Go on with these keys."""
+        self._pair = inner_key, outer_key
         self._keys = EnvelopeKeys.derive(inner_key, outer_key, *self._salts)
 
     def seal(self, value: object) -> str:
@@ -66,8 +69,17 @@ class HandshakeLine:
         if not self.infos.add(raw[:FINGERPRINT_SIZE]):
             raise HandshakeError("repeated", "The frame came before in this handshake.")
 
-    def session(self, *, peer_numbers: bool) -> Session:
-        """Go on as a session; the frames of the handshake stay remembered."""
+    def session(self, *, peer_numbers: bool, framing: str | None, dialled: bool) -> AnySession:
+        """Go on as a session; for the compatible framing, the frames of the handshake stay remembered.
+
+        Args:
+            peer_numbers: Whether the peer announced numbered payloads.
+            framing: The framing that both chose; None for the compatible one.
+            dialled: Whether ours is the side that dials.
+        """
+        if framing == dense.NAME and self._pair is not None:
+            keys = dense.DenseKeys.derive(*self._pair, *self._salts, dialled=dialled)
+            return dense.DenseSession(keys, limits=self.service.limits)
         codec = EnvelopeCodec(self.keys, self.service.mark, random=self.service.random)
         return Session(codec, peer_numbers=peer_numbers, infos=self.infos, limits=self.service.limits)
 

@@ -24,6 +24,7 @@ class LocalService:
         engine: What it calls its software.
         version: The version of that.
         refuse_downgrade: Refuse a peer that announced numbered payloads before and does not now.
+        framings: Framings beside the compatible one that we agree to, best first.
         random: Source of randomness.
         epoch: 64 random bits that tell this process from every other of the same name.
         mark: Recognises the frames that we have sent.
@@ -36,6 +37,7 @@ class LocalService:
     engine: str
     version: str
     refuse_downgrade: bool
+    framings: tuple[str, ...] = ()
     random: Random = attrs.field(repr=False)
     epoch: int
     mark: Mark
@@ -51,6 +53,7 @@ class LocalService:
         engine: str = "paddington",
         version: str = "0.1.0",
         refuse_downgrade: bool = False,
+        framings: tuple[str, ...] = (),
         random: Random = os.urandom,
     ) -> Self:
         """Make the state of a service that starts now.
@@ -61,6 +64,7 @@ class LocalService:
             engine: What it calls its software.
             version: The version of that.
             refuse_downgrade: Refuse a peer that announced numbered payloads before and does not now.
+            framings: Framings beside the compatible one that we agree to, best first.
             random: Source of randomness.
         """
         limits = limits or Limits()
@@ -70,6 +74,7 @@ class LocalService:
             engine=engine,
             version=version,
             refuse_downgrade=refuse_downgrade,
+            framings=framings,
             random=random,
             epoch=int.from_bytes(random(8), "big"),
             mark=Mark.generate(random),

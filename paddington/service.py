@@ -11,6 +11,7 @@ import attrs
 import trio
 
 from paddington.acceptor import Acceptor
+from paddington.capabilities import FRAMINGS
 from paddington.config import ServiceConfig
 from paddington.connection import Connection, ConnectionStatistics, Serve
 from paddington.dialler import DialFailed, DialFailure, Dialler
@@ -177,6 +178,7 @@ async def open_service(
             limits=limits,
             engine=engine,
             version=version,
+            framings=FRAMINGS if config.dense_framing else (),
         ),
         network=TcpNetwork() if network is None else network,
         serve=_pump(send_event) if serve is None else serve,

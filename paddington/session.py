@@ -1,12 +1,13 @@
 """A connection after its handshake: payload text in, frame out, and back.
 
 The state of one connection and nothing else: no task, no clock, no socket. ``Session`` numbers, checks and
-measures; a ``Codec`` turns one numbered payload into one frame. There is one codec now, the envelope that
-every existing service speaks; a denser one that two services agree upon in the handshake is a second class
-beside it.
+measures; a ``Codec`` turns one numbered payload into one frame. There is one codec, the envelope that every
+existing service speaks. The dense framing that two services of ours may agree upon has a session of its own
+(``dense.DenseSession``): its frames are numbered, not its payloads. A connection uses either as ``AnySession``.
 """
 
-from typing import Protocol, TypeAlias
+from collections.abc import Sequence
+from typing import Final, Protocol, TypeAlias
 
 import attrs
 
@@ -62,6 +63,38 @@ class Codec(Protocol):
         ...
 
 
+class AnySession(Protocol):
+    """What a connection needs of its session, whichever framing it speaks."""
+
+    @property
+    def binary(self) -> bool:
+        """Whether frames are bytes; texts otherwise."""
+
+    @property
+    def receive_limit(self) -> int:
+        """Characters or bytes of a frame that are taken from this peer."""
+
+    @property
+    def must_renew(self) -> bool:
+        """Whether the connection must be closed and opened afresh."""
+
+    @property
+    def largest_payload(self) -> int:
+        """Bytes that ``payload_size`` may give for one payload."""
+
+    def seal_some(self, texts: Sequence[str]) -> tuple[Frame, int]:
+        """Make a frame of one or more payloads from the first on; give it with their number."""
+
+    def open_some(self, frame: Frame) -> Sequence[str]:
+        """Read the payloads of a frame."""
+
+    def payload_size(self, text: str) -> int:
+        """Bytes that a payload takes up in a frame."""
+
+    def fits(self, text: str) -> bool:
+        """Whether a payload will be sealed, now and later in this connection."""
+
+
 class Session:
     """Seals and opens the payloads of one connection. Made by a handshake; never shared between connections.
 
@@ -79,6 +112,8 @@ class Session:
     """
 
     __slots__ = ("_codec", "_infos", "_sent", "_window", "peer_numbers", "receive_limit", "send_limit")
+
+    binary: Final = False
 
     def __init__(self, codec: Codec, *, peer_numbers: bool, infos: InfoMemory, limits: Limits) -> None:
         self.peer_numbers = peer_numbers
@@ -99,6 +134,14 @@ class Session:
         frame = self._codec.seal(self._sent if self.peer_numbers else None, text, limit=self.send_limit)
         self._sent = (self._sent + 1) & LARGEST_NUMBER
         return frame
+
+    def seal_some(self, texts: Sequence[str]) -> tuple[Frame, int]:
+        """Make the frame for the first of these payloads, which is all that goes into one; as ``seal``."""
+        return self.seal(texts[0]), 1
+
+    def open_some(self, frame: Frame) -> Sequence[str]:
+        """Read the one payload of a frame; as ``open``."""
+        return (self.open(frame),)
 
     def open(self, frame: Frame) -> str:
         """Read the payload of a frame.

@@ -20,7 +20,7 @@ def test_a_peer_offers_what_it_lists() -> None:
 
 
 def test_an_echo_of_our_own_field_is_no_offer() -> None:
-    echo = offer("client") | {"framings": ["dense"]}
+    echo = offer("client", ["dense"])
     assert framings(echo, "client") == ("dense",)
     assert framings(echo, "server") == ()
 

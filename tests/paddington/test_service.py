@@ -163,7 +163,7 @@ async def test_messages_keep_their_order_in_both_directions_at_once(autojump_clo
 
 
 async def test_a_payload_that_does_not_fit_is_refused_before_anything_is_sent(autojump_clock):
-    async with connected() as (portal, cluster):
+    async with connected(dense_framing=False) as (portal, cluster):
         connection = portal.connection(CLUSTER)
         # 2 MiB of frame: 524 195 bytes of JSON, of which the number and the quotes take some.
         largest = "x" * (connection.largest_payload - 2)
@@ -362,7 +362,7 @@ async def test_changing_the_configuration_later_does_not_touch_a_running_service
 
 
 async def test_statistics_tell_what_happens(autojump_clock):
-    async with connected() as (portal, cluster):
+    async with connected(dense_framing=False) as (portal, cluster):
         await cluster.send(PORTAL, "x" * 1000)
         await portal.events.receive()
         await trio.sleep(5)
