@@ -19,7 +19,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from typing import Final, Self
 from uuid import UUID
@@ -50,6 +50,7 @@ from .commands import (
     Update,
 )
 from .config import AgentConfig, store_path
+from .diagnostics import Ended, RunningHandler
 from .envelope import Envelope
 from .errors import JobError, PeerNotFoundError, RefusedError, StoreError, UnknownInstruction
 from .exchange import Exchange
@@ -57,7 +58,10 @@ from .handlers import Handler
 from .job import DEFAULT_LIFETIME, Job, printable
 from .limits import Limits
 from .link import Link, registration_problem
-from .outcome import Erase, Kind, Outcome
+from .logcontext import bound
+from .notifications import NotificationHandler
+from .operations import Operations
+from .outcome import Erase, Kind, News, Outcome
 from .peers import AgentPeer, Peers
 from .refusals import Refusals
 from .runner import Finished, Runner
@@ -127,6 +131,8 @@ class Agent:
         self._sweep_earlier = trio.Event()
         self._service: Service | None = None
         self._runner: Runner
+        self.operations: Operations
+        self.news_observers: list[Callable[[News], None]] = []
         self._stopping = False
 
     def __repr__(self) -> str:
@@ -206,6 +212,21 @@ class Agent:
                 f"The path {text.split(' ', maxsplit=1)[0][:200]!a} does not begin with this agent, {self.name!r}"
             )
         return await self.peer(agents[1], zone).put_job(job)
+
+    def queued(self) -> int:
+        """Return how many commands wait for a connection, or for a slow one."""
+        waiting = 0
+        for known in self.peers.known:
+            if known.link is not None:
+                waiting += len(known.link.outbox)
+            elif (board := self.exchange.boards.get(known.peer)) is not None:
+                waiting += sum(not job.is_finished for job in board)
+        return waiting
+
+    def running_handlers(self) -> list[RunningHandler]:
+        """Return the handlers that run now."""
+        now = trio.current_time()
+        return [RunningHandler(job, now - since) for job, since in self._runner.handlers]
 
     def statistics(self) -> AgentStatistics:
         """Return figures for operators."""
@@ -300,8 +321,10 @@ class Agent:
             case Error(error):
                 self._counts["errors_told"] += 1
                 _log.warning("%s says that something went wrong: %s", link.peer, printable(error))
+            case _ if not link.is_registered:
+                self.refuse(link.peer, "unregistered", f"{type(command).__name__} before Register")
             case _:
-                self.refuse(link.peer, "unsupported", f"{type(command).__name__} is not supported here")
+                self.operations.receive(link.peer, command)
 
     def refuse(self, peer: Peer, kind: str, reason: str) -> None:
         """Count a refusal, and log it unless the peer's last one of this kind was just now."""
@@ -353,6 +376,8 @@ class Agent:
                 link.outbox.add_text(answer.text)
         for news in outcome.news:
             self._watches.changed(news.peer, news.job.id, removed=news.removed)
+            for observer in self.news_observers:
+                observer(news)
         for refusal in outcome.refusals:
             self.refuse(refusal.peer, refusal.kind, refusal.reason)
 
@@ -377,7 +402,11 @@ class Agent:
 
     def _finished(self, finished: Finished) -> None:
         _log.info("finished %s in %.3f s", finished.job, finished.seconds)
+        self.operations.handler_ended(Ended(finished.job, self.now(), finished.seconds))
         self._carry_out(self.exchange.finish(finished.peer, finished.job.id, finished.job, self.now()))
+
+    def _cancelled(self, finished: Finished) -> None:
+        self.operations.handler_ended(Ended(finished.job, self.now(), finished.seconds))
 
     # -- its life ----------------------------------------------------------------------------------------------------
 
@@ -390,16 +419,23 @@ class Agent:
         store: OpenStore,
         transport: Transport,
         clock: Callable[[], float],
+        on_notification: NotificationHandler | None,
     ) -> AsyncIterator[Self]:
         failure: Exception | None = None
+        naming = ExitStack()
         async with store(config.service.name) as board_store, trio.open_nursery() as nursery:
+            naming.enter_context(bound(agent=config.service.name))
             agent = cls(config, board_store, clock)
-            agent._runner = Runner(nursery, handler, agent.limits, agent._make_envelope, agent._finished)
+            agent._runner = Runner(
+                nursery, handler, agent.limits, agent._make_envelope, agent._finished, agent._cancelled
+            )
+            agent.operations = Operations(agent, nursery, on_notification)
             await agent._restore()
             nursery.start_soon(agent._sweep, name=f"sweep of {agent.name}")
             connecting = transport(config.service, serve=agent._serve, dial_failed=agent._dial_failed)
             try:
                 async with connecting as agent._service:
+                    naming.close()  # from here on the tasks that start are the caller's
                     _log.info("%s agent %s is up", agent.agent_type, agent.name)
                     try:
                         yield agent
@@ -410,6 +446,7 @@ class Agent:
             except PaddingtonError as error:
                 failure = error
             finally:
+                naming.close()
                 agent._stopping = True
                 agent.peers.stop()
                 agent._watches.close()
@@ -428,7 +465,8 @@ class Agent:
         known.connections += 1
         known.refusals = 0
         try:
-            await link.run()
+            with bound(peer=str(link.peer)):
+                await link.run()
         finally:
             if known.link is link:
                 known.link = None
@@ -492,6 +530,7 @@ async def open_agent(
     store: OpenStore | None = None,
     transport: Transport | None = None,
     clock: Callable[[], float] = time.time,
+    on_notification: NotificationHandler | None = None,
 ) -> AsyncIterator[Agent]:
     """Run an agent for as long as the ``with`` block lasts.
 
@@ -505,6 +544,7 @@ async def open_agent(
         store: Opens the store of its boards; by default the one that the configuration names.
         transport: Makes its connections; by default `paddington.open_service`.
         clock: Seconds since 1970 UTC.
+        on_notification: Called for each notification that ends here; by default it is logged.
 
     Raises:
         ConfigError: The configuration names no usable store.
@@ -521,7 +561,7 @@ async def open_agent(
     if transport is None:
         transport = open_service
     try:
-        async with Agent._open(config, handler, store, transport, clock) as agent:  # noqa: SLF001 - its front door
+        async with Agent._open(config, handler, store, transport, clock, on_notification) as agent:  # noqa: SLF001 - its front door
             yield agent
     except BaseExceptionGroup as group:
         _raise_store_error_of(group)

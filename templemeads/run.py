@@ -11,6 +11,7 @@ import trio
 from .agent import Agent, open_agent, refuse_every_job
 from .config import AgentConfig
 from .handlers import Handler
+from .notifications import NotificationHandler
 from .store import OpenStore
 
 _log = logging.getLogger("templemeads.run")
@@ -21,17 +22,20 @@ async def run_agent(
     handler: Handler = refuse_every_job,
     *,
     store: OpenStore | None = None,
+    on_notification: NotificationHandler | None = None,
     task_status: trio.TaskStatus[Agent] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run an agent until it is cancelled, or the process gets SIGINT or SIGTERM.
+    """Run an agent until it is cancelled, or the process gets SIGINT or SIGTERM, or is to restart.
 
     The first signal stops the agent in order (`open_agent`); a second one hurries: handlers that still run are cancelled
-    and nothing more is sent. Either way this returns, and jobs that are not finished stay in the store.
+    and nothing more is sent; so does a hard restart (`Operations.exit_asked`). In any case this returns, and jobs that
+    are not finished stay in the store.
 
     Args:
         config: What the agent is.
         handler: Called for each job that arrives.
         store: Opens the store of its boards; by default the one that the configuration names.
+        on_notification: Called for each notification that ends here; by default it is logged.
         task_status: Told of the agent as soon as it is up.
 
     Raises:
@@ -45,11 +49,17 @@ async def run_agent(
         async with trio.open_nursery() as nursery:
             asked_to_stop: trio.Event = await nursery.start(_listen, signals, everything)
             try:
-                async with open_agent(config, handler, store=store) as agent:
+                async with open_agent(config, handler, store=store, on_notification=on_notification) as agent:
+                    nursery.start_soon(_leave, agent, everything)
                     task_status.started(agent)
                     await asked_to_stop.wait()
             finally:
                 nursery.cancel_scope.cancel(reason="the agent has stopped")
+
+
+async def _leave(agent: Agent, everything: trio.CancelScope) -> None:
+    await agent.operations.exit_asked.wait()
+    everything.cancel(reason="a restart ends the process")
 
 
 async def _listen(

@@ -23,6 +23,7 @@ from .errors import JobError, StateError
 from .handlers import Handler
 from .job import Job
 from .limits import Limits
+from .logcontext import bound
 
 _log = logging.getLogger("templemeads.runner")
 
@@ -35,7 +36,7 @@ class Finished:
 
     Attributes:
         peer: Whose board the job is on.
-        job: The finished job.
+        job: The finished job; where the handler was cancelled, the job as it was given to it.
         seconds: How long the handler ran.
 
     """
@@ -48,6 +49,7 @@ class Finished:
 @attrs.define(eq=False)
 class _Running:
     scope: trio.CancelScope
+    job: Job
     command: str
     since: float
     done: trio.Event = attrs.field(factory=trio.Event)
@@ -62,6 +64,7 @@ class Runner:
         limits: How many at once.
         make_envelope: Makes the envelope for the job of a peer, as it is now; None if there is nothing to run any more.
         on_finished: Called with the result of each handler, in the handler's task, without being awaited.
+        on_cancelled: Called likewise with the unfinished job of each handler that was cancelled.
 
     """
 
@@ -72,12 +75,14 @@ class Runner:
         limits: Limits,
         make_envelope: Callable[[Peer, UUID], Envelope | None],
         on_finished: Callable[[Finished], None],
+        on_cancelled: Callable[[Finished], None],
     ) -> None:
         self._nursery = nursery
         self._handler = handler
         self._limits = limits
         self._make_envelope = make_envelope
         self._on_finished = on_finished
+        self._on_cancelled = on_cancelled
         self._lines: OrderedDict[Peer, OrderedDict[UUID, None]] = OrderedDict()
         self._running: dict[_Place, _Running] = {}
         self._per_peer: Counter[Peer] = Counter()
@@ -89,6 +94,11 @@ class Runner:
     def running(self) -> int:
         """How many handlers run now."""
         return len(self._running)
+
+    @property
+    def handlers(self) -> list[tuple[Job, float]]:
+        """The jobs whose handlers run now, each with the time when it began, in seconds on trio's clock."""
+        return [(running.job, running.since) for running in self._running.values()]
 
     @property
     def waiting(self) -> int:
@@ -137,7 +147,10 @@ class Runner:
             envelope = self._make_envelope(peer, job_id)
             if envelope is not None and (peer, job_id) not in self._running:
                 running = _Running(
-                    trio.CancelScope(), str(envelope.job.instruction)[:80], trio.current_time()
+                    trio.CancelScope(),
+                    envelope.job,
+                    str(envelope.job.instruction)[:80],
+                    trio.current_time(),
                 )
                 self._running[peer, job_id] = running
                 self._per_peer[peer] += 1
@@ -156,7 +169,7 @@ class Runner:
         job = envelope.job
         result: Job | None = None
         try:
-            with running.scope:
+            with running.scope, bound(peer=str(peer), job=str(job.id)):
                 result = await self._call(envelope, running)
         finally:
             running.done.set()
@@ -166,8 +179,11 @@ class Runner:
                 del self._per_peer[peer]
             if not self._running:
                 self._idle.set()
+        seconds = trio.current_time() - running.since
         if result is not None and not running.scope.cancel_called:
-            self._on_finished(Finished(peer, result, trio.current_time() - running.since))
+            self._on_finished(Finished(peer, result, seconds))
+        else:
+            self._on_cancelled(Finished(peer, job, seconds))
         self._fill()
 
     async def _call(self, envelope: Envelope, running: _Running) -> Job:
