@@ -1,5 +1,6 @@
 """Why something on the network failed, in one sentence for people."""
 
+import os
 import socket
 import ssl
 
@@ -41,7 +42,8 @@ def _sentence(error: BaseException) -> str:
         case socket.gaierror():
             return f"the host name has no address: {_text(error.strerror)}"
         case OSError():
-            return _text(error.strerror or error).lower()
+            # trio puts the address into strerror; who calls knows it, and the number tells the rest.
+            return (os.strerror(error.errno) if error.errno else _text(error)).lower()
         case trio.TooSlowError():
             return _text(error) if str(error) else "nobody answered in time"
         case trio.BrokenResourceError() | trio.ClosedResourceError():

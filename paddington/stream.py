@@ -12,6 +12,7 @@ Rule 3. Bytes that come without completing a message are counted; above a limit 
 import trio
 
 from paddington.causes import explain
+from paddington.text import quoted
 
 
 class GuardedStream(trio.abc.Stream):
@@ -20,6 +21,7 @@ class GuardedStream(trio.abc.Stream):
     Args:
         stream: The stream below; it belongs to this object from now on.
         unproductive_limit: Most raw bytes between one `productive` and the next.
+        greeting: What the other side begins with, if it is what we take it for.
 
     Attributes:
         ended: Set when the stream is over, whoever ended it.
@@ -27,9 +29,10 @@ class GuardedStream(trio.abc.Stream):
         sent_bytes: Raw bytes sent so far.
     """
 
-    def __init__(self, stream: trio.abc.Stream, *, unproductive_limit: int) -> None:
+    def __init__(self, stream: trio.abc.Stream, *, unproductive_limit: int, greeting: bytes = b"") -> None:
         self._stream = stream
         self._limit = unproductive_limit
+        self._greeting = greeting
         self._unproductive = 0
         self._why: str | None = None
         self._broken = False
@@ -91,6 +94,13 @@ class GuardedStream(trio.abc.Stream):
         if not data:
             self._end("the peer hung up")
             return data
+        if self._greeting:
+            expected, self._greeting = self._greeting[: len(data)], self._greeting[len(data) :]
+            if not data.startswith(expected):
+                self.fail(
+                    f"the other side does not speak HTTP, it begins with {quoted(data[:32].decode('latin-1'))}"
+                )
+                raise trio.BrokenResourceError
         self.received_bytes += len(data)
         self._unproductive += len(data)
         if self._unproductive > self._limit:

@@ -6,6 +6,7 @@ import logging
 import attrs
 import trio
 import wsproto
+from trio.testing import wait_all_tasks_blocked
 from wsproto.events import AcceptConnection, CloseConnection, Ping, Pong, Request, TextMessage
 
 from paddington import Limits, Peer, ServiceConfig, open_service
@@ -102,6 +103,7 @@ class RawClient:
         events = []
         while (event := await self.receive()) is not None:
             events.append(event)
+        await wait_all_tasks_blocked()
         return events
 
     async def shake_hands(self, handshake):

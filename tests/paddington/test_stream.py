@@ -104,6 +104,30 @@ async def test_bytes_without_a_message_are_limited():
     assert stream.received_bytes == 21
 
 
+@pytest.mark.parametrize("pieces", [[b"HTTP/1.1 101"], [b"H", b"TT", b"P/1", b".1 101"]])
+async def test_the_expected_greeting_passes_in_any_pieces(pieces):
+    one, other = memory_stream_pair()
+    stream = GuardedStream(one, unproductive_limit=PLENTY, greeting=b"HTTP/1.")
+    for piece in pieces:
+        await other.send_all(piece)
+        assert await stream.receive_some() == piece
+    await other.send_all(b"SSH")
+    assert await stream.receive_some() == b"SSH"
+
+
+@pytest.mark.parametrize("pieces", [[b"SSH-2.0"], [b"HT", b"TQ"], [b"HTTP/2"]])
+async def test_another_greeting_is_told_at_once(pieces):
+    one, other = memory_stream_pair()
+    stream = GuardedStream(one, unproductive_limit=PLENTY, greeting=b"HTTP/1.")
+    for piece in pieces[:-1]:
+        await other.send_all(piece)
+        await stream.receive_some()
+    await other.send_all(pieces[-1])
+    with pytest.raises(trio.BrokenResourceError):
+        await stream.receive_some()
+    assert stream.why.startswith("the other side does not speak HTTP, it begins with ")
+
+
 async def test_a_new_limit_counts_afresh():
     one, other = memory_stream_pair()
     stream = guarded(one, limit=4)
@@ -117,7 +141,7 @@ async def test_a_new_limit_counts_afresh():
 @pytest.mark.parametrize(
     ("cause", "why"),
     [
-        (OSError(errno.ECONNRESET, "Connection reset by peer"), "connection reset by peer"),
+        (OSError(errno.ECONNRESET, "x"), "connection reset by peer"),
         (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), "TLS failed"),
         (None, "the line broke"),
     ],
