@@ -11,7 +11,7 @@ DEFAULT_ZONE = "default"
 """The zone of everyone who was not given one."""
 
 
-@attrs.frozen(order=True)
+@attrs.frozen(order=True, cache_hash=True)
 class Peer:
     """A named service within a zone; written ``name@zone``.
 

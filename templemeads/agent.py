@@ -70,7 +70,7 @@ from .store import BoardStore, OpenStore, open_memory_store
 from .store_sqlite import open_sqlite_store
 from .transport import Connection, Service, Transport
 from .version import __version__
-from .watch import Watches
+from .watch import Watch, Watches
 
 _log = logging.getLogger("templemeads.agent")
 
@@ -259,9 +259,11 @@ class Agent:
         """Wait until a job is finished (`Job.wait`)."""
         if job.is_finished:
             return job
-        async for changed in self.job_updates(peer, job):
-            job = changed
-        return job
+        with self._watches.watch(peer, job.id) as watch:
+            while not (current := self._watched(peer, job, watch)).is_finished:
+                await watch.wait()
+        await self.wait_kept()
+        return current.kept_by(self.peers.handle(peer))
 
     async def job_updates(self, peer: Peer, job: Job) -> AsyncIterator[Job]:
         """Iterate over the changes of a job (`Job.updates`)."""
@@ -269,9 +271,7 @@ class Agent:
         last: Job | None = None
         with self._watches.watch(peer, job.id) as watch:
             while True:
-                current = self.exchange.find(peer, job.id)
-                if current is None or watch.removed:
-                    raise JobError("Job removed from board", kind="unknown", origin=self.name)
+                current = self._watched(peer, job, watch)
                 if current != last:
                     await self.wait_kept()
                     yield (last := current).kept_by(handle)
@@ -279,6 +279,12 @@ class Agent:
                         return
                 else:
                     await watch.wait()
+
+    def _watched(self, peer: Peer, job: Job, watch: Watch) -> Job:
+        current = self.exchange.find(peer, job.id)
+        if current is None or watch.removed:
+            raise JobError("Job removed from board", kind="unknown", origin=self.name)
+        return current
 
     async def update_job(self, peer: Peer, job: Job) -> Job:
         """Return a job as it is now (`Job.update`)."""

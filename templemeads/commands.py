@@ -265,8 +265,7 @@ def encode_bad_put_answer(job: Mapping[str, Any]) -> str:
     return _write({"Update": {"job": job}})
 
 
-def _write(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+_write: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 
 
 def to_json(command: Command) -> dict[str, Any]:

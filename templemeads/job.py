@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import enum
 import json
+import operator
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -353,13 +354,16 @@ class Job:
     def _step(self, versions: int, now: float | None, **changes: Any) -> Job:
         if now is None:
             now = self._keeper.now() if self._keeper is not None else time.time()
-        return attrs.evolve(
-            self,
+        return self._with(
             version=min(self.version + versions, LARGEST_VERSION),
             # A clock that was set back must not make our own step look older than the one before.
             changed=max(self.changed, int(now)),
             **changes,
         )
+
+    def _with(self, **changes: Any) -> Self:
+        # What attrs.evolve does, which asks the class for its fields each time: a job takes some ten such steps.
+        return type(self)(**dict(zip(_ARGUMENTS, _values(self), strict=True)) | changes)
 
     # -- with an agent ------------------------------------------------------------------------------------------
 
@@ -417,7 +421,7 @@ class Job:
 
     def kept_by(self, keeper: JobKeeper | None) -> Self:
         """Return the same job, bound to the agent that holds it on a board."""
-        return attrs.evolve(self, keeper=keeper)
+        return self._with(keeper=keeper)
 
     def _kept(self) -> JobKeeper:
         if self._keeper is None:
@@ -485,8 +489,12 @@ class Job:
 
     def canonical(self) -> str:
         """Return the job's JSON as one compact text: what decides between copies that differ in nothing else."""
-        return json.dumps(self.to_json(), ensure_ascii=False, separators=(",", ":"))
+        return _write(self.to_json())
 
+
+_write: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_ARGUMENTS: Final = tuple(field.alias or field.name for field in attrs.fields(Job))
+_values: Final = operator.attrgetter(*(field.name for field in attrs.fields(Job)))
 
 _FIELDS: Final = frozenset(
     [
