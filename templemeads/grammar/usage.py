@@ -105,17 +105,17 @@ class Usage(Record):
     @property
     def minutes(self) -> float:
         """The amount in minutes."""
-        return self.seconds / MINUTE
+        return float(self.seconds) / MINUTE
 
     @property
     def hours(self) -> float:
         """The amount in hours."""
-        return self.seconds / HOUR
+        return float(self.seconds) / HOUR
 
     @property
     def days(self) -> float:
         """The amount in days."""
-        return self.seconds / DAY
+        return float(self.seconds) / DAY
 
     def describe(self) -> str:
         """Give the text for people, in the unit that fits: ``1.500 hours``."""
@@ -124,7 +124,7 @@ class Usage(Record):
         divisor, unit = next(
             ((divisor, unit) for below, divisor, unit in _FOR_PEOPLE if self.seconds < below), (YEAR, "year")
         )
-        amount = self.seconds / divisor
+        amount = float(self.seconds) / divisor  # two roundings: so existing agents count
         return f"{amount:.3f} {unit}{'' if abs(amount - 1) < 0.0005 else 's'}"
 
     def describe_hours(self) -> str:

@@ -157,23 +157,29 @@ class DailyProjectUsageReport(KeepsUnknown):
     @property
     def mean_wait_seconds_with_requeues(self) -> int:
         """Whole seconds in the queue per job, those after requeues included; 0 without jobs."""
-        return (self.total_wait_seconds + self.requeue_wait_seconds) // self.num_jobs if self.num_jobs else 0
+        wait = min(self.total_wait_seconds + self.requeue_wait_seconds, U64_MAX)
+        return wait // self.num_jobs if self.num_jobs else 0
+
+    @property
+    def expansion_jobs(self) -> int:
+        """Over how many jobs expansion and run time were summed: all, where a report does not say."""
+        return self.num_expansion_jobs or self.num_jobs
 
     @property
     def mean_runtime_seconds(self) -> int:
         """Whole seconds that a job ran; 0 without jobs."""
-        return self.total_runtime_seconds // self.num_expansion_jobs if self.num_expansion_jobs else 0
+        return self.total_runtime_seconds // self.expansion_jobs if self.expansion_jobs else 0
 
     @property
     def mean_expansion_factor(self) -> float:
         """(wait + run) / run, the mean over jobs; 0 without jobs."""
-        return self.total_expansion_milli / 1000 / self.num_expansion_jobs if self.num_expansion_jobs else 0.0
+        return self.total_expansion_milli / 1000 / self.expansion_jobs if self.expansion_jobs else 0.0
 
     @property
     def aggregate_expansion_factor(self) -> float:
         """(wait + run) / run of all jobs taken together; 0 if nothing ran."""
         runtime = self.total_runtime_seconds
-        return (self.total_wait_seconds + runtime) / runtime if runtime else 0.0
+        return min(self.total_wait_seconds + runtime, U64_MAX) / runtime if runtime else 0.0
 
     @property
     def mean_cpus(self) -> float:

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from templemeads.testing._instructions import notifications as notifications
     from templemeads.testing._instructions import results as results
     from templemeads.testing._instructions import results_of as results_of
+    from templemeads.testing._misses import STRANGERS as STRANGERS
     from templemeads.testing._misses import edited as edited
     from templemeads.testing._misses import near_misses as near_misses
     from templemeads.testing._misses import strategy_of as strategy_of
 
 _HOMES = {
+    "STRANGERS": "_misses",
     "commands": "_instructions",
     "edited": "_misses",
     "instructions": "_instructions",
@@ -32,6 +34,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "STRANGERS",
     "commands",
     "edited",
     "instructions",

@@ -117,11 +117,11 @@ def commands(
 
     """
 
-    def command(path: g.Destination) -> st.SearchStrategy[g.Command]:
-        asked = instructions(only=only, portal=path.first if portal_rule else None)
-        return st.builds(g.Command, st.just(path), asked)
+    def command(asked: g.Instruction) -> st.SearchStrategy[g.Command]:
+        portal = asked.owning_portal() if portal_rule else None
+        return st.builds(g.Command, values.destinations(first=portal), st.just(asked))
 
-    return values.destinations().flatmap(command)
+    return instructions(only=only).flatmap(command)
 
 
 def results_of(instruction: g.Instruction | type[g.Instruction]) -> st.SearchStrategy[Any]:
