@@ -166,7 +166,7 @@ async def open_client(
     Raises:
         ConnectionLostError: The other side hung up, refused, or speaks no WebSocket.
     """
-    guarded = GuardedStream(stream, unproductive_limit=limits.header_bytes)
+    guarded = GuardedStream(stream, unproductive_limit=limits.header_bytes, greeting=b"HTTP/1.")
 
     async def upgrade(walled: trio.Nursery) -> WebSocket:
         connection = await trio_websocket.wrap_client_stream(
