@@ -271,6 +271,8 @@ class Exchange:
         before = None if place.before is None else Peer(place.before, sender.zone)
         if before is not None and not self.is_neighbour(before):
             raise RefusedError(f"{self.name!r} has no peer {printable(str(before), 100)} to pass it back to")
+        if job.status is Status.CREATED:
+            raise RefusedError("the job is Created: an answer to it cannot be")
         board = self.board(sender)
         if board.is_expired(job, now):
             outcome.refusals.append(
