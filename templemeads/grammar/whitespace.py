@@ -69,7 +69,7 @@ def refuse_surrogates(text: str) -> None:
         ParseError: ``text`` holds a surrogate.
 
     """
-    if match := _SURROGATE.search(text):
+    if not text.isascii() and (match := _SURROGATE.search(text)):
         raise ParseError(
             "Half of a surrogate pair is not a character",
             text=text,
