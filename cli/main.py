@@ -2,48 +2,28 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from typing import Final
 
-import click
-
-from templemeads.version import __version__
+from .app import AGENT_COMMANDS, App, make_group
 
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
+    **AGENT_COMMANDS,
     "demo": ("cli.demo:demo", "Run the examples in real processes and watch."),
     "grammar": ("cli.grammar:grammar", "Explain the instructions that agents understand."),
+    "new": ("cli.new:new", "Begin a project: handler, tests, configuration, unit."),
     "parse": ("cli.grammar:parse", "Show what a line means."),
 }
 
+_HELP: Final = """Networks of agents that send each other jobs over encrypted peer-to-peer connections.
 
-class LazyGroup(click.Group):
-    """A group whose commands live in modules that are imported on use."""
+\b
+Examples:
+  templemeads demo
+  templemeads -c portal.toml init portal --type portal --port 6501
+  templemeads -c portal.toml client add cluster --ip 127.0.0.1
+  templemeads -c portal.toml run
+  templemeads -c portal.toml put 'portal.cluster add_user fred.proj.portal' --wait
+"""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names of all commands."""
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import a command."""
-        if cmd_name not in _COMMANDS:
-            return None
-        module, _, name = _COMMANDS[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(module), name)
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """List the commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, _COMMANDS[name][1]) for name in sorted(_COMMANDS)])
-
-
-@click.group(cls=LazyGroup)
-@click.version_option(__version__, prog_name="templemeads")
-def main() -> None:
-    r"""Networks of agents that send each other jobs over encrypted peer-to-peer connections.
-
-    \b
-    Example: templemeads demo
-    """
+main = make_group(lambda: App(program="templemeads"), _COMMANDS, _HELP, "templemeads")

@@ -1,7 +1,7 @@
 """The configuration of an agent: what it is, its service, and its options.
 
-On disk it is one TOML file with the keys ``agent``, ``[service]`` and ``[extras]`` of existing agents, and three of ours
-that they ignore: ``store``, ``handler`` and ``[limits]``. Source: the protocol page *configuration*, section 1.
+On disk it is one TOML file with the keys ``agent``, ``[service]`` and ``[extras]`` of existing agents, and four of ours
+that they ignore: ``store``, ``handler``, ``control`` and ``[limits]``. Source: the protocol page *configuration*, section 1.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import attrs
 import tomlkit
 
 from paddington import ConfigError, ServiceConfig
+from paddington.config import WHOLE_TABLES
 from paddington.files import read_checked, write_private
 from paddington.toml import TableReader, edit_toml, format_toml, parse_toml, update
 
@@ -32,7 +33,8 @@ class AgentConfig:
         agent_type: What it is.
         extras: Free options and encrypted secrets.
         store: Where its boards are kept: ``sqlite:///path/to/file``, or ``memory:``, which None stands for too.
-        handler: The handler as ``package.module:name``, for the command line.
+        handler: The handler as ``package.module:name`` or ``file.py:name``, for the command line.
+        control: Path of the control socket, for the command line.
         limits: How much it takes on.
 
     """
@@ -42,6 +44,7 @@ class AgentConfig:
     extras: dict[str, str] = attrs.field(factory=dict, kw_only=True, repr=False)
     store: str | None = attrs.field(default=None, kw_only=True)
     handler: str | None = attrs.field(default=None, kw_only=True)
+    control: str | None = attrs.field(default=None, kw_only=True)
     limits: Limits = attrs.field(factory=Limits, kw_only=True)
 
     @property
@@ -127,6 +130,7 @@ class AgentConfig:
             extras={} if extras is None else {key: extras.text(key) for key in extras.values},
             store=reader.optional_text("store"),
             handler=reader.optional_text("handler"),
+            control=reader.optional_text("control"),
             limits=read_limits,
         )
 
@@ -136,6 +140,7 @@ class AgentConfig:
             "agent": self.agent_type.value,
             "store": self.store,
             "handler": self.handler,
+            "control": self.control,
             "service": self.service.to_toml(),
             "extras": self.extras,
             "limits": self.limits.to_table() or None,
@@ -153,7 +158,7 @@ class AgentConfig:
             return
         file = read_checked(path, "configuration")
         document = edit_toml(file.text, f"The configuration {str(file.path)[:300]!r}")
-        update(document, self.to_toml())
+        update(document, self.to_toml(), whole=WHOLE_TABLES)
         write_private(path, tomlkit.dumps(document))
 
 

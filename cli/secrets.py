@@ -1,0 +1,271 @@
+"""``encryption``, ``secret`` and ``extra``: options of a handler, plain and encrypted."""
+
+from __future__ import annotations
+
+import sys
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from .app import App, pass_app
+from .group import Failure
+from .output import print_json, print_table, say, warn
+
+if TYPE_CHECKING:
+    from paddington.secrets import Encryption
+    from templemeads import AgentConfig
+
+LONGEST_VALUE = 65_536
+"""Bytes of a secret that are read."""
+
+
+@click.command()
+@click.option("-e", "--environment", metavar="VARIABLE", help="The variable that holds the password.")
+@click.option(
+    "-s", "--simple", is_flag=True, help="The agent's own name is the password: hides, does not protect."
+)
+@click.option("--reencrypt", is_flag=True, help="Encrypt the secrets anew, so that they stay readable.")
+@pass_app
+def encryption(app: App, environment: str | None, *, simple: bool, reencrypt: bool) -> None:
+    r"""Choose how secrets are protected.
+
+    \b
+    Example:
+      OPENPORTAL_SECRET=... templemeads -c cluster.toml encryption --environment OPENPORTAL_SECRET
+    """
+    from paddington.secrets import EnvironmentEncryption, SimpleEncryption
+
+    if environment is None and not simple:
+        raise click.UsageError("Say how: --environment VARIABLE (the password is its value), or --simple")
+    chosen: Encryption = SimpleEncryption() if environment is None else EnvironmentEncryption(environment)
+    with app.edit() as config:
+        values = _open_all(config) if reencrypt else {}
+        config.service.encryption = chosen
+        for key, value in values.items():
+            config.set_secret(key, value)
+        lost = [] if reencrypt else _unreadable(config)
+    if simple:
+        warn(
+            "the password is the agent's name, which everybody knows: this hides secrets, it does not protect them"
+        )
+    if lost:
+        warn(f"these secrets cannot be read any more: {', '.join(lost)}. Store them again, or go back")
+    say(
+        "Secrets are protected by "
+        + ("the agent's name" if environment is None else f"the variable {environment}")
+    )
+
+
+@click.group(invoke_without_command=True)
+@click.option("-k", "--key", hidden=True)
+@click.option("-v", "--value", hidden=True)
+@click.option("--value-file", type=click.File("r"), hidden=True)
+@click.pass_context
+def secret(ctx: click.Context, key: str | None, value: str | None, value_file: IO[str] | None) -> None:
+    r"""Secrets of the handler, encrypted in the configuration.
+
+    The options of existing agents work too: secret --key KEY --value VALUE.
+
+    \b
+    Example:
+      templemeads -c cluster.toml secret set freeipa-password < password.txt
+    """
+    if ctx.invoked_subcommand is None:
+        if key is None:
+            click.echo(ctx.get_help())
+        else:
+            ctx.invoke(secret_set, key=key, value=value, value_file=value_file)
+
+
+@secret.command("set")
+@click.argument("key")
+@click.option(
+    "--value", help="The secret itself: others on this machine can see it in the list of processes."
+)
+@click.option("--value-file", type=click.File("r"), help="File with the secret; standard input by default.")
+@pass_app
+def secret_set(app: App, key: str, value: str | None = None, value_file: IO[str] | None = None) -> None:
+    r"""Store a secret; read from standard input, or asked for on a terminal.
+
+    \b
+    Example:
+      templemeads -c cluster.toml secret set freeipa-password --value-file password.txt
+    """
+    if value is not None:
+        warn("--value shows the secret to everybody who can list processes; leave it out to be asked for it")
+    elif value_file is None and sys.stdin.isatty():
+        value = click.prompt("Secret", hide_input=True, confirmation_prompt=True)
+    else:
+        value = (value_file or sys.stdin).read(LONGEST_VALUE + 1).removesuffix("\n")
+    if not value or len(value) > LONGEST_VALUE:
+        raise Failure(f"A secret has 1 to {LONGEST_VALUE} characters")
+    with app.edit() as config:
+        config.set_secret(key, value)
+    say(f"Stored the secret {key}")
+
+
+@secret.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print data for programs.")
+@pass_app
+def secret_list(app: App, *, as_json: bool) -> None:
+    r"""List the secrets: their names, their form, and whether they open; never their values.
+
+    \b
+    Example:
+      templemeads -c cluster.toml secret list
+    """
+    from paddington.secrets import is_legacy_secret
+
+    config = app.load()
+    lost = set(_unreadable(config))
+    rows = [
+        {
+            "key": key,
+            "form": "old" if is_legacy_secret(config.extras[key]) else "v1",
+            "opens": key not in lost,
+        }
+        for key in _secrets_of(config)
+    ]
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(
+            ("KEY", "FORM", "OPENS"),
+            [(row["key"], row["form"], "yes" if row["opens"] else "no") for row in rows],
+        )
+
+
+@secret.command("remove")
+@click.argument("key")
+@pass_app
+def secret_remove(app: App, key: str) -> None:
+    r"""Remove a secret.
+
+    \b
+    Example:
+      templemeads -c cluster.toml secret remove freeipa-password
+    """
+    _remove(app, key, "secret")
+
+
+@secret.command("reencrypt")
+@pass_app
+def secret_reencrypt(app: App) -> None:
+    r"""Encrypt all secrets anew, in the present form; existing agents before 0.90 cannot read it.
+
+    \b
+    Example:
+      templemeads -c cluster.toml secret reencrypt
+    """
+    with app.edit() as config:
+        values = _open_all(config)
+        for key, value in values.items():
+            config.set_secret(key, value)
+    say(f"Encrypted anew: {', '.join(values) or 'nothing, there are no secrets'}")
+
+
+@click.group(invoke_without_command=True)
+@click.option("-k", "--key", hidden=True)
+@click.option("-v", "--value", hidden=True)
+@click.pass_context
+def extra(ctx: click.Context, key: str | None, value: str | None) -> None:
+    r"""Plain options of the handler, in the configuration.
+
+    The options of existing agents work too: extra --key KEY --value VALUE.
+
+    \b
+    Example:
+      templemeads -c slurm.toml extra set slurm-cluster cluster1
+    """
+    if ctx.invoked_subcommand is None:
+        if key is None or value is None:
+            if (key, value) != (None, None):
+                raise click.UsageError("Give both: extra --key KEY --value VALUE")
+            click.echo(ctx.get_help())
+        else:
+            ctx.invoke(extra_set, key=key, value=value)
+
+
+@extra.command("set")
+@click.argument("key")
+@click.argument("value")
+@pass_app
+def extra_set(app: App, key: str, value: str) -> None:
+    r"""Store an option.
+
+    \b
+    Example:
+      templemeads -c slurm.toml extra set slurm-cluster cluster1
+    """
+    with app.edit() as config:
+        config.extras[key] = value
+    say(f"Stored the option {key}")
+
+
+@extra.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print data for programs.")
+@pass_app
+def extra_list(app: App, *, as_json: bool) -> None:
+    r"""List the plain options.
+
+    \b
+    Example:
+      templemeads -c slurm.toml extra list
+    """
+    config = app.load()
+    hidden = set(_secrets_of(config))
+    plain = {key: value for key, value in config.extras.items() if key not in hidden}
+    if as_json:
+        print_json(plain)
+    else:
+        print_table(("KEY", "VALUE"), list(plain.items()))
+
+
+@extra.command("remove")
+@click.argument("key")
+@pass_app
+def extra_remove(app: App, key: str) -> None:
+    r"""Remove an option.
+
+    \b
+    Example:
+      templemeads -c slurm.toml extra remove slurm-cluster
+    """
+    _remove(app, key, "option")
+
+
+def _remove(app: App, key: str, what: str) -> None:
+    with app.edit() as config:
+        found = config.extras.pop(key, None)
+    if found is None:
+        raise Failure(f"There is no {what} {key!r}")
+    say(f"Removed the {what} {key}")
+
+
+def _secrets_of(config: AgentConfig) -> list[str]:
+    from templemeads.config_check import looks_like_secret
+
+    return [key for key, value in config.extras.items() if looks_like_secret(value)]
+
+
+def _unreadable(config: AgentConfig) -> list[str]:
+    from paddington import ConfigError
+
+    lost = []
+    for key in _secrets_of(config):
+        try:
+            config.secret(key)
+        except ConfigError:
+            lost.append(key)
+    return lost
+
+
+def _open_all(config: AgentConfig) -> dict[str, str]:
+    """Open every secret, or fail before anything is changed."""
+    lost = _unreadable(config)
+    if lost:
+        raise Failure(
+            f"These secrets do not open with the present password: {', '.join(lost)}. "
+            "Set the right one, or remove them and store them again"
+        )
+    return {key: value for key in _secrets_of(config) if (value := config.secret(key)) is not None}
