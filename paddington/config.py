@@ -406,12 +406,16 @@ class ServiceConfig:
             write_private(path, format_toml({"service": self.to_toml()}))
             return
         file = read_checked(path, "configuration")
-        document = edit_toml(file.text, f"The configuration {quoted(str(file.path), _SHOWN_PATH)}")
-        if "service" in document or not {"servers", "clients", "port"} & document.keys():
-            update(document, {"service": self.to_toml()}, whole=WHOLE_TABLES)
-        else:
-            update(document, self.to_toml(), whole=WHOLE_TABLES)
-        write_private(path, tomlkit.dumps(document))
+        source = f"The configuration {quoted(str(file.path), _SHOWN_PATH)}"
+        document = edit_toml(file.text, source)
+        bare = "service" not in document and bool({"servers", "clients", "port"} & document.keys())
+        update(document, self.to_toml() if bare else {"service": self.to_toml()}, whole=WHOLE_TABLES)
+        text = tomlkit.dumps(document)
+        written = parse_toml(text, source)
+        # What an editor of foreign layouts has made is looked at before it replaces anything.
+        if type(self).from_toml(written if bare else written["service"]) != self:
+            raise ConfigError(f"{source} cannot be edited in place. Move it away first")
+        write_private(path, text)
 
     def _change(self, **changes: Any) -> None:  # Any: values of the fields
         checked = attrs.evolve(self, **changes)

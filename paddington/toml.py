@@ -185,8 +185,9 @@ def update(
 ) -> None:
     """Bring a tomlkit table up to date and leave the rest of it alone.
 
-    A value of None removes its key. A key that `values` does not name stays. A value that is equal already stays
-    as it is written. Tables are updated in place; entries of an array of tables are recognised by `identity`.
+    A value of None removes its key. A key that `values` does not name stays. A value that is equal already
+    stays as it is written. Tables are updated in place; entries of an array of tables are recognised by
+    `identity`.
 
     Args:
         target: A tomlkit document or table.
@@ -206,7 +207,7 @@ def update(
             for gone in [name for name in present if key in whole and name not in value]:
                 del present[gone]
             update(present, value, identity=identity, whole=whole)
-        elif _is_tables(value) and isinstance(present, AoT):
+        elif _is_tables(value) and isinstance(present, AoT) and _keeps_order(present, value, identity):
             _merge(present, value, identity, whole)
         elif _is_tables(value) or isinstance(present, AoT | Mapping):
             # The one is a header of its own, the other belongs among the keys: not to be put in place.
@@ -216,14 +217,23 @@ def update(
             target[key] = _item(value)
 
 
-def _merge(present: AoT, values: list[Table], identity: Sequence[str], whole: Collection[str]) -> None:
-    def of(entry: Table) -> tuple[object, ...]:
-        return tuple(entry.get(name) for name in identity)
+def _identity(entry: Table, identity: Sequence[str]) -> tuple[object, ...]:
+    return tuple(entry.get(name) for name in identity)
 
-    wanted = {of(value): value for value in values}
+
+def _keeps_order(present: AoT, values: list[Table], identity: Sequence[str]) -> bool:
+    """Whether what stays keeps its order and what is new comes last, so that the array can be merged in place."""
+    old = [_identity(_plain(entry), identity) for entry in present]
+    new = [_identity(value, identity) for value in values]
+    stays = [each for each in old if each in new]
+    return new[: len(stays)] == stays
+
+
+def _merge(present: AoT, values: list[Table], identity: Sequence[str], whole: Collection[str]) -> None:
+    wanted = {_identity(value, identity): value for value in values}
     for index in reversed(range(len(present))):
         entry = present[index]
-        value = wanted.pop(of(_plain(entry)), None)
+        value = wanted.pop(_identity(_plain(entry), identity), None)
         if value is None:
             del present[index]
         else:

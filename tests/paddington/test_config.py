@@ -388,6 +388,7 @@ def configs(draw):
             servers=draw(entries(servers)),
             clients=draw(entries(clients)),
             encryption=draw(encryptions),
+            dense_framing=draw(st.booleans()),
             limits=draw(
                 st.sampled_from([Limits(), Limits(send_queue=5), Limits(close_seconds=1.5, epochs=3)])
             ),
