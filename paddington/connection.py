@@ -41,6 +41,9 @@ SLICE: Final = 32
 """Payloads that are written between two looks at the queue; with the dense framing they share a frame. Without a
 bound the two sides of a busy line would take turns instead of working at once."""
 
+WORST: Final = 8
+"""No ASCII character takes more bytes in a payload: a control character is written as six, and a text has two quotes."""
+
 Serve: TypeAlias = Callable[["Connection"], Awaitable[object]]
 """What a user gives to be run for each connection, in that connection's own task."""
 
@@ -382,8 +385,11 @@ class Connection:
         return ConnectionLostError(f"The connection with {self.peer} is over: {self.reason}")
 
     def _check(self, text: str) -> None:
-        size, limit = self._session.payload_size(text), self._session.largest_payload
-        if size > limit:
-            raise PayloadTooLargeError(size, limit)
+        limit = self._session.largest_payload
+        # Counting the bytes of a short ASCII text would only tell what is known: it fits.
+        if not (text.isascii() and len(text) * WORST < limit):
+            size = self._session.payload_size(text)
+            if size > limit:
+                raise PayloadTooLargeError(size, limit)
         if self.reason is not None:
             raise self._lost()

@@ -12,6 +12,7 @@ Rule 3. The order of what is sent about one job is the order in which it changed
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("templemeads.link")
 
 BATCH: Final = 32
-"""Commands sent between two looks at the store; enough to share a commit, few enough to keep both sides busy."""
+"""Commands that are sent or read in one go, and sent between two looks at the store: enough to share a commit and a
+frame, few enough to keep both sides busy."""
 
 SYNC_CHARACTERS: Final = 60_000
 """Length of the jobs in one ``Sync``: at seven bytes a character (the worst that escaping does) still under 2 MiB frames."""
@@ -77,17 +79,23 @@ class Link:
 
     async def _receive(self) -> None:
         async for text in self._connection:
-            try:
-                command = decode(text)
-            except UnknownCommandError as error:
-                self._agent.refuse(self.peer, "unknown-command", str(error))
-                self.outbox.add_text(encode(Error(str(error))))
-            except ParseError as error:
-                self._agent.refuse(self.peer, "unreadable", str(error))
-                self.outbox.add_text(encode(Error(f"The command cannot be read: {error}")))
-            else:
-                self._agent.receive(self, command)
-                await self._agent.keep_up()
+            self._take(text)
+            with contextlib.suppress(trio.WouldBlock, ConnectionLostError):
+                for _ in range(BATCH - 1):
+                    self._take(self._connection.receive_nowait())
+            await self._agent.keep_up()
+
+    def _take(self, text: str) -> None:
+        try:
+            command = decode(text)
+        except UnknownCommandError as error:
+            self._agent.refuse(self.peer, "unknown-command", str(error))
+            self.outbox.add_text(encode(Error(str(error))))
+        except ParseError as error:
+            self._agent.refuse(self.peer, "unreadable", str(error))
+            self.outbox.add_text(encode(Error(f"The command cannot be read: {error}")))
+        else:
+            self._agent.receive(self, command)
 
     # -- out -----------------------------------------------------------------------------------------------------
 
@@ -109,7 +117,10 @@ class Link:
 
     async def _send_text(self, text: str) -> None:
         try:
-            await self._connection.send(text)
+            try:
+                self._connection.send_nowait(text)
+            except trio.WouldBlock:
+                await self._connection.send(text)
         except PayloadTooLargeError as error:
             # Jobs were measured before they were taken, so this is a control command: the peer can live without it.
             _log.error("a command for %s is not sent: %s", self.peer, error)

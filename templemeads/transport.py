@@ -27,6 +27,18 @@ class Connection(Protocol):
 
         """
 
+    def send_nowait(self, text: str) -> None:
+        """Queue a text; raises as `send`, or ``trio.WouldBlock`` where that would wait."""
+
+    def receive_nowait(self) -> str:
+        """Take the next text that has arrived.
+
+        Raises:
+            trio.WouldBlock: None has.
+            paddington.PaddingtonError: The line has ended.
+
+        """
+
     def __aiter__(self) -> AsyncIterator[str]:
         """Iterate over the texts that arrive, until the line ends."""
 
