@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import tracemalloc
 import uuid
@@ -164,7 +165,7 @@ async def estate(*, handler=None, register=True, store=None, **options):
             under_attack.agents[name] = await stack.enter_async_context(
                 open_agent(config, runner, transport=service, clock=calendar, store=store)
             )
-        for name, after in zip(NAMES, NAMES[1:], strict=False):
+        for name, after in itertools.pairwise(NAMES):
             await under_attack[name].wait_for(after)
             await under_attack[after].wait_for(name)
         await stack.enter_async_context(service(mallory, serve=under_attack.serve))
