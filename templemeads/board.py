@@ -99,6 +99,14 @@ def winner(one: Job, other: Job) -> Job:
     return one if one == other or one.canonical() >= other.canonical() else other
 
 
+def size_of(job: Job) -> int:
+    """Return how many characters of foreign text a job holds on to."""
+    size = len(job.command) + len(job.result_text or "")
+    if job.error is not None:
+        size += len(job.error.message)
+    return size if job.forwarded_for is None else size + len(str(job.forwarded_for))
+
+
 @attrs.define(eq=False)
 class Board:
     """The jobs in common with one peer."""
@@ -110,6 +118,8 @@ class Board:
     _pending: dict[_Key, UUID] = attrs.field(factory=dict, init=False)
     _waiting: dict[UUID, dict[UUID, None]] = attrs.field(factory=dict, init=False)
     _due: list[tuple[float, UUID]] = attrs.field(factory=list, init=False)
+    _sizes: dict[UUID, int] = attrs.field(factory=dict, init=False)
+    _characters: int = attrs.field(default=0, init=False)
 
     # -- looking ------------------------------------------------------------------------------------------------
 
@@ -134,6 +144,11 @@ class Board:
     def tombstones(self) -> tuple[Job, ...]:
         """Jobs that were removed and are still remembered, oldest first."""
         return tuple(self._tombstones.values())
+
+    @property
+    def characters(self) -> int:
+        """Characters of commands and results that the board holds, deleted jobs included."""
+        return self._characters
 
     @property
     def next_due(self) -> float | None:
@@ -184,6 +199,8 @@ class Board:
         if there is None:
             if len(self._jobs) >= self.limits.board_jobs:
                 raise RefusedError(f"The board is full: it holds {len(self._jobs)} jobs")
+            if self._characters + size_of(job) > self.limits.board_characters:
+                raise RefusedError(f"The board is full: its jobs hold {self._characters} characters")
             self._deadlines[job.id] = self._deadline(job, now)
             change = Change.NEW
         else:
@@ -249,6 +266,7 @@ class Board:
             if job is None:
                 if job_id in self._tombstones:
                     del self._tombstones[job_id]
+                    self._weigh(job_id, 0)
                     self._deadlines.pop(job_id, None)
                     forgotten.append(job_id)
                 continue
@@ -270,6 +288,7 @@ class Board:
         self._deadlines[job.id] = self._deadline(job, now)
         if deleted:
             self._tombstones[job.id] = job
+            self._weigh(job.id, size_of(job))
             heapq.heappush(self._due, (self._deadlines[job.id], job.id))
         else:
             self._store(job)
@@ -281,6 +300,7 @@ class Board:
         if there is not None:
             self._unindex(there)
         self._jobs[job.id] = job
+        self._weigh(job.id, size_of(job))
         if job.status is Status.PENDING:
             self._pending.setdefault(_key(job), job.id)
         elif (original := job.original_id) is not None:
@@ -290,6 +310,7 @@ class Board:
 
     def _forget(self, job: Job) -> None:
         self._unindex(job)
+        self._weigh(job.id, 0)
         del self._jobs[job.id]
 
     def _unindex(self, job: Job) -> None:
@@ -302,14 +323,23 @@ class Board:
 
     def _bury(self, job: Job, now: float) -> tuple[UUID, ...]:
         self._tombstones[job.id] = job
+        self._weigh(job.id, size_of(job))
         deadline = self._deadlines.setdefault(job.id, self._deadline(job, now))
         heapq.heappush(self._due, (deadline, job.id))
         forgotten = []
-        while len(self._tombstones) > self.limits.tombstones:
+        while self._tombstones and (
+            len(self._tombstones) > self.limits.tombstones or self._characters > self.limits.board_characters
+        ):
             oldest, _ = self._tombstones.popitem(last=False)
+            self._weigh(oldest, 0)
             self._deadlines.pop(oldest, None)
             forgotten.append(oldest)
         return tuple(forgotten)
+
+    def _weigh(self, job_id: UUID, size: int) -> None:
+        self._characters += size - self._sizes.pop(job_id, 0)
+        if size:
+            self._sizes[job_id] = size
 
     def _original_of(self, job: Job, now: float) -> Job | None:
         original_id = self._pending.get(_key(job))

@@ -520,8 +520,11 @@ def _read_error(value: object) -> ErrorInfo | None:
         return None
     if not isinstance(value, dict):
         raise ParseError(f"A job's error is a JSON object with kind and message, not {_shown(value)}")
+    origin = _optional_text(value, "origin")
     return ErrorInfo(
-        cut(_text(value, "kind"), KIND_LIMIT), cut(_text(value, "message")), _optional_text(value, "origin")
+        cut(_text(value, "kind"), KIND_LIMIT),
+        cut(_text(value, "message")),
+        None if origin is None else cut(origin, KIND_LIMIT),
     )
 
 

@@ -49,6 +49,8 @@ class Limits:
     Attributes:
         board_jobs: Jobs on one board, finished ones included. A new job above it is refused with an error result; an
             update of a known one passes. (Existing agents: 10 000.)
+        board_characters: Characters of commands and results that one board holds, deleted jobs included. A new job above
+            it is refused with an error result; an update of a known one passes.
         boards: Boards, which is peers by name and zone. (Existing agents: 1 000.)
         sync_jobs: Jobs in one ``Sync`` that is received; a longer one is refused. (*newer-protocol*, section 10.4.)
         duplicates: Jobs that wait for the result of one original. (*jobs*, section 2.)
@@ -64,6 +66,7 @@ class Limits:
         shutdown_seconds: What running handlers get to finish when the agent is asked to stop.
         flush_seconds: What links get to send what is queued when the agent stops.
         updates_queued: Control commands (not jobs) that wait for one slow peer; more are dropped, with a warning.
+        queued_characters: Characters of control commands and of deleted jobs that wait for one slow peer; more are dropped.
         store_backlog: Changes that may wait for the store before links stop reading until it has caught up.
         refusal_log_seconds: One peer's refusals of one kind are logged at most once in this time.
         visited_names: Names in a ``HealthCheck``; a longer list is refused.
@@ -71,6 +74,7 @@ class Limits:
     """
 
     board_jobs: int = _whole(100_000)
+    board_characters: int = _whole(256 * 2**20)
     boards: int = _whole(1_000)
     sync_jobs: int = _whole(10_000)
     duplicates: int = _whole(100)
@@ -84,6 +88,7 @@ class Limits:
     shutdown_seconds: float = _seconds(30)
     flush_seconds: float = _seconds(5)
     updates_queued: int = _whole(1_000)
+    queued_characters: int = _whole(8 * 2**20)
     store_backlog: int = _whole(10_000)
     refusal_log_seconds: float = _seconds(60)
     visited_names: int = _whole(1_000)

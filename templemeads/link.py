@@ -55,7 +55,7 @@ class Link:
         self._connection = connection
         self.peer: Peer = connection.peer
         self.is_registered = False
-        self.outbox = Outbox(agent.limits.updates_queued)
+        self.outbox = Outbox(agent.limits.updates_queued, agent.limits.queued_characters)
         self._scope = trio.CancelScope()
 
     async def run(self) -> None:

@@ -12,6 +12,7 @@ from uuid import UUID
 import attrs
 import trio
 
+from .board import size_of
 from .job import Job
 from .outcome import Kind
 
@@ -35,11 +36,14 @@ class Outbox:
 
     Args:
         texts: How many texts are held; further ones are dropped and counted.
+        characters: How long the texts, and the deleted jobs, may be in all; further ones are dropped and counted.
 
     """
 
-    def __init__(self, texts: int) -> None:
+    def __init__(self, texts: int, characters: int = 8 * 2**20) -> None:
         self._limit = texts
+        self._most_characters = characters
+        self._characters = 0
         self._texts: deque[str] = deque()
         self._jobs: dict[UUID, Waiting] = {}
         self._filled = trio.Event()
@@ -52,16 +56,23 @@ class Outbox:
 
     def add_text(self, text: str) -> bool:
         """Queue a text; return whether there was room for it."""
-        if len(self._texts) >= self._limit:
+        if len(self._texts) >= self._limit or self._characters + len(text) > self._most_characters:
             self.dropped += 1
             return False
         self._texts.append(text)
+        self._characters += len(text)
         self._fill()
         return True
 
     def add_job(self, kind: Kind, job: Job) -> None:
         """Ask for the peer to be told of a job; one request per job is kept, the latest."""
         waiting = self._jobs.get(job.id)
+        if kind is Kind.DELETE and (waiting is None or waiting.kind is not kind):
+            # Every other job that waits is on the board and bounded there; a deleted one may be nowhere else.
+            if self._characters + size_of(job) > self._most_characters:
+                self.dropped += 1
+                return
+            self._characters += size_of(job)
         # An update tells more than the put it overtakes only to someone who has the job: the put stays a put.
         if waiting is None or kind is Kind.DELETE or waiting.kind is kind:
             self._jobs[job.id] = Waiting(kind, job)
@@ -73,10 +84,17 @@ class Outbox:
             self._emptied.set()
             await self._filled.wait()
         taken: list[str | Waiting] = []
-        while self._texts and len(taken) < most:
-            taken.append(self._texts.popleft())
+        # A flood of texts leaves room for jobs.
+        texts = (most + 1) // 2 if self._jobs else most
+        while self._texts and len(taken) < texts:
+            text = self._texts.popleft()
+            self._characters -= len(text)
+            taken.append(text)
         while self._jobs and len(taken) < most:
-            taken.append(self._jobs.pop(next(iter(self._jobs))))
+            waiting = self._jobs.pop(next(iter(self._jobs)))
+            if waiting.kind is Kind.DELETE:
+                self._characters -= size_of(waiting.job)
+            taken.append(waiting)
         if not self:
             self._filled = trio.Event()
         return taken

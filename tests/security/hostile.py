@@ -41,9 +41,13 @@ def calendar():
 
 
 def job_json(command=f"{ROUTE} add_user fred.proj.portal", **changes):
-    """The JSON of a pending job as an honest sender writes it, but for the changes."""
-    now = int(calendar())
-    fields = {
+    """The JSON of a pending job as an honest sender writes it now, but for the changes."""
+    return job_json_at(int(calendar()), command) | changes
+
+
+def job_json_at(now, command=f"{ROUTE} add_user fred.proj.portal"):
+    """The JSON of a pending job that was made at this unix time."""
+    return {
         "id": str(uuid.uuid4()),
         "created": now,
         "changed": now,
@@ -55,7 +59,6 @@ def job_json(command=f"{ROUTE} add_user fred.proj.portal", **changes):
         "result_type": None,
         "forwarded_for": None,
     }
-    return fields | changes
 
 
 @attrs.define(eq=False)
