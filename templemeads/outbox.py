@@ -85,7 +85,7 @@ class Outbox:
             await self._filled.wait()
         taken: list[str | Waiting] = []
         # A flood of texts leaves room for jobs.
-        texts = (most + 1) // 2 if self._jobs else most
+        texts = max(most - len(self._jobs), (most + 1) // 2)
         while self._texts and len(taken) < texts:
             text = self._texts.popleft()
             self._characters -= len(text)

@@ -33,7 +33,7 @@ async def test_texts_go_first_and_are_bounded():
     outbox.add_job(Kind.PUT, job(1))
     assert [outbox.add_text(text) for text in "abc"] == [True, True, False]
     assert outbox.dropped == 1
-    assert await drain(outbox) == ["a", "b", Waiting(Kind.PUT, job(1))]
+    assert await outbox.take(3) == ["a", "b", Waiting(Kind.PUT, job(1))]
 
 
 async def test_taking_waits_for_something_and_emptied_for_the_taker_to_come_back(autojump_clock):
