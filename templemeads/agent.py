@@ -19,7 +19,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, nullcontext
 from functools import partial
 from typing import Final, Self
 from uuid import UUID
@@ -34,8 +34,10 @@ from paddington import (
     Peer,
     ServerConfig,
     ServiceConfig,
+    ServiceStatistics,
     open_service,
 )
+from paddington import Service as PaddingtonService
 
 from .agent_type import AgentType
 from .commands import (
@@ -66,7 +68,7 @@ from .peers import AgentPeer, Peers
 from .refusals import Refusals
 from .runner import Finished, Runner
 from .sizes import fits_every_frame
-from .store import BoardStore, OpenStore, open_memory_store
+from .store import BoardStore, OpenStore, StoreStatistics, open_memory_store
 from .store_sqlite import open_sqlite_store
 from .transport import Connection, Service, Transport
 from .version import __version__
@@ -213,6 +215,24 @@ class Agent:
             )
         return await self.peer(agents[1], zone).put_job(job)
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it takes no more jobs, since it is about to stop."""
+        return self._stopping
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it listens, dials and takes jobs."""
+        return self._service is not None and not self._stopping
+
+    def service_statistics(self) -> ServiceStatistics | None:
+        """Return the figures of the connections, if the transport has any."""
+        return self._service.statistics() if isinstance(self._service, PaddingtonService) else None
+
+    def store_statistics(self) -> StoreStatistics:
+        """Return the figures of the store."""
+        return self._store.statistics()
+
     def queued(self) -> int:
         """Return how many commands wait for a connection, or for a slow one."""
         waiting = 0
@@ -250,8 +270,9 @@ class Agent:
         if self._stopping:
             raise RefusedError(f"The agent {self.name!r} is stopping and takes no more jobs")
         kept, outcome = self.exchange.submit(job, peer, self.now())
-        _log.info("put %s to %s from %s", kept, peer.name, self.name)
-        self._carry_out(outcome)
+        with bound(agent=self.name, peer=str(peer), job=str(kept.id)):
+            _log.info("put %s to %s from %s", kept, peer.name, self.name)
+            self._carry_out(outcome)
         await self.wait_kept()
         return kept.kept_by(self.peers.handle(peer))
 
@@ -322,8 +343,13 @@ class Agent:
                 if not link.is_registered:
                     self.refuse(link.peer, "unregistered", f"{type(command).__name__} before Register")
                     return
-                _log_received(command, link.peer, self.name)
-                self._carry_out(self.exchange.receive(link.peer, command, self.now()))
+                with (
+                    bound(job=str(command.job.id))
+                    if isinstance(command, Put | Update | Delete)
+                    else nullcontext()
+                ):
+                    _log_received(command, link.peer, self.name)
+                    self._carry_out(self.exchange.receive(link.peer, command, self.now()))
             case Error(error):
                 self._counts["errors_told"] += 1
                 _log.warning("%s says that something went wrong: %s", link.peer, printable(error))

@@ -154,7 +154,7 @@ def _check_peers(service: Mapping[str, Any], key: str, lines: _Lines) -> Iterato
         yield from _unknown(entry, known, lines, ("service", key), index)
         sound = _SOUND_SERVER if key == "servers" else _SOUND_CLIENT
         whole = list(_tried(line, ServiceConfig.from_toml, {**_SOUND, key: [entry]}, ""))
-        found = []
+        found: list[Problem] = []
         for name in known if whole else ():
             part = {each: value for each, value in sound.items() if each != name}
             part |= {name: entry[name]} if name in entry else {}

@@ -166,10 +166,15 @@ class Runner:
         return None
 
     async def _run(self, peer: Peer, envelope: Envelope, running: _Running) -> None:
+        with bound(peer=str(peer), job=str(envelope.job.id)):
+            await self._run_one(peer, envelope, running)
+        self._fill()
+
+    async def _run_one(self, peer: Peer, envelope: Envelope, running: _Running) -> None:
         job = envelope.job
         result: Job | None = None
         try:
-            with running.scope, bound(peer=str(peer), job=str(job.id)):
+            with running.scope:
                 result = await self._call(envelope, running)
         finally:
             running.done.set()
@@ -184,7 +189,6 @@ class Runner:
             self._on_finished(Finished(peer, result, seconds))
         else:
             self._on_cancelled(Finished(peer, job, seconds))
-        self._fill()
 
     async def _call(self, envelope: Envelope, running: _Running) -> Job:
         job = envelope.job

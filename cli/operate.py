@@ -1,0 +1,131 @@
+"""``health``, ``diagnostics`` and ``restart``: how agents are, here and further on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from .app import App, pass_app
+from .control import ask_once
+from .output import duration, print_json, print_table, say, size, warn
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print data for programs.")
+
+
+@click.command()
+@click.option("--tree", is_flag=True, help="Ask the agents behind this one too, as far as there are any.")
+@_json
+@pass_app
+def health(app: App, *, tree: bool, as_json: bool) -> None:
+    r"""Show how this agent is; with --tree, those behind it too.
+
+    \b
+    Example:
+      templemeads -c portal.toml health --tree
+    """
+    found = ask_once(app, {"do": "health", "tree": tree})
+    if as_json:
+        print_json(found)
+    else:
+        headers = (
+            "AGENT",
+            "TYPE",
+            "STATE",
+            "UP",
+            "JOBS",
+            "RUNNING",
+            "DONE",
+            "FAILED",
+            "MEDIAN",
+            "MEMORY",
+            "VERSION",
+        )
+        print_table(headers, list(_health_rows(found)))
+
+
+def _health_rows(found: Mapping[str, Any], lead: str = "", branch: str = "") -> Iterator[tuple[object, ...]]:
+    yield (
+        lead + found["name"],
+        found["agent_type"],
+        "connected" if found["connected"] else "away",
+        duration(found["uptime_seconds"]),
+        found["active_jobs"],
+        found["running_jobs"],
+        found["total_completed"],
+        found["total_failed"],
+        f"{found['job_time_median_ms']:.0f} ms",
+        size(found["memory_bytes"]),
+        f"{found['engine']} {found['version']}",
+    )
+    peers = list(found["peers"].values())
+    for number, peer in enumerate(peers, 1):
+        last = number == len(peers)
+        yield from _health_rows(
+            peer, f"{branch}{'└─ ' if last else '├─ '}", f"{branch}{'   ' if last else '│  '}"
+        )
+
+
+@click.command()
+@click.argument("path", default="")
+@_json
+@pass_app
+def diagnostics(app: App, path: str, *, as_json: bool) -> None:
+    r"""Show what went wrong: failed, slow, expired and running jobs, and the latest log lines.
+
+    PATH leads to the agent, from the next one on, such as provider.cluster; without it, this agent tells of itself.
+
+    \b
+    Example:
+      templemeads -c portal.toml diagnostics provider.cluster
+    """
+    found = ask_once(app, {"do": "diagnostics", "path": path})
+    if as_json:
+        print_json(found)
+        return
+    say(f"{found['agent_name']} at {found['generated_at']}")
+    for warning in found["warnings"]:
+        warn(str(warning))
+    tables = (
+        ("failed_jobs", "Failed", ("count", "last_seen", "destination", "instruction", "error_message")),
+        ("slowest_jobs", "Slow", ("duration_ms", "completed_at", "destination", "instruction")),
+        ("expired_jobs", "Expired", ("count", "expired_at", "destination", "instruction")),
+        ("running_jobs", "Running", ("count", "running_for_seconds", "destination", "instruction")),
+    )
+    for key, title, columns in tables:
+        if found[key]:
+            click.echo(f"\n{title}:")
+            headers = tuple(column.upper().replace("_", " ") for column in columns)
+            print_table(headers, [[entry[column] for column in columns] for entry in found[key]])
+    if found.get("recent_logs"):
+        click.echo("\nLatest log lines:")
+        for entry in found["recent_logs"][:20]:
+            say(f"{entry['timestamp']} {entry['level']} {entry['target']}: {entry['message']}")
+
+
+@click.command()
+@click.argument("path", default="")
+@click.option("--hard", is_flag=True, help="End the process, for its supervisor to start it again.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_json
+@pass_app
+def restart(app: App, path: str, *, hard: bool, yes: bool, as_json: bool) -> None:
+    r"""Restart an agent: its jobs are cancelled and its connections made anew.
+
+    PATH leads to the agent, from the next one on, such as provider.cluster; without it, this agent is restarted. A far
+    agent does not say whether it did: watch it with 'health --tree'.
+
+    \b
+    Example:
+      templemeads -c portal.toml restart provider.cluster
+    """
+    kind = "hard" if hard else "soft"
+    if not yes:
+        what = "All its jobs are cancelled" if not hard else "Its process ends; jobs wait in its store"
+        click.confirm(f"A {kind} restart of {path or 'this agent'}. {what}. Go on?", abort=True, err=True)
+    ask_once(app, {"do": "restart", "path": path, "type": kind})
+    if as_json:
+        print_json({"path": path, "type": kind})
+    else:
+        say(f"The {kind} restart of {path or 'this agent'} is " + ("on its way" if path else "done"))

@@ -1,0 +1,289 @@
+"""``status``, ``jobs``, ``job``, ``put``, ``delete`` and ``notify``: work with the running agent."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from .app import App, pass_app
+from .control import JOB_FAILED, ask, ask_once
+from .group import NOT_IN_TIME, Failure, stdout_is_terminal
+from .output import duration, harmless, print_json, print_line_json, print_table, say, size
+
+STATES = ("created", "pending", "running", "complete", "error", "duplicate")
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print data for programs.")
+
+
+@click.command()
+@_json
+@pass_app
+def status(app: App, *, as_json: bool) -> None:
+    r"""Show the running agent, its peers and its boards.
+
+    \b
+    Example:
+      templemeads -c portal.toml status
+    """
+    found = ask_once(app, {"do": "status"})
+    if as_json:
+        print_json(found)
+        return
+    stopping = ", stopping" if found["stopping"] else ""
+    say(
+        f"{found['type']} agent {found['agent']} (templemeads {found['version']}, process {found['pid']}{stopping})"
+    )
+    say(f"up {duration(found['up_seconds'])}, {size(found['memory_bytes'])}, called at {found['url']}")
+    totals = found["totals"]
+    say(
+        f"{found['jobs']} jobs on the boards, {found['handlers_running']} handlers running, "
+        f"{found['handlers_waiting']} waiting; {totals['completed']} completed, {totals['failed']} failed, "
+        f"{totals['expired']} expired so far"
+    )
+    if found["refused"]:
+        say(
+            "refused: " + ", ".join(f"{count} {reason}" for reason, count in sorted(found["refused"].items()))
+        )
+    click.echo()
+    print_table(PEER_HEADERS, [peer_row(peer) for peer in found["peers"]])
+
+
+PEER_HEADERS = ("PEER", "TYPE", "STATE", "SINCE", "BOARD", "UNFINISHED", "QUEUED", "NOTE")
+
+
+def peer_row(peer: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return the cells of one peer."""
+    since = peer["connected_seconds"]
+    return (
+        f"{peer['name']}@{peer['zone']}",
+        peer["type"] or "?",
+        "connected" if peer["connected"] else "away" if since is None else "registering",
+        "" if since is None else duration(since),
+        peer["board"],
+        peer["unfinished"],
+        peer["queued"],
+        peer["failure"],
+    )
+
+
+@click.command()
+@click.option(
+    "-s", "--state", "states", multiple=True, type=click.Choice(STATES), help="Only jobs in this state."
+)
+@click.option("-p", "--peer", help="Only the board of this peer.")
+@click.option("-t", "--text", help="Only commands that contain this.")
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(1),
+    default=50,
+    show_default=True,
+    help="At most so many, latest first.",
+)
+@click.option("-f", "--follow", is_flag=True, help="Stay, and print each change as it comes.")
+@_json
+@pass_app
+def jobs(
+    app: App,
+    states: tuple[str, ...],
+    peer: str | None,
+    text: str | None,
+    limit: int,
+    *,
+    follow: bool,
+    as_json: bool,
+) -> None:
+    r"""List the jobs on the boards, or follow them.
+
+    \b
+    Examples:
+      templemeads -c portal.toml jobs --state pending --state running
+      templemeads -c portal.toml jobs --follow --json
+    """
+    request = {"states": states, "peer": peer, "text": text, "limit": limit}
+    if follow:
+        for kind, job_found in ask(app, {"do": "follow", **request}):
+            if kind == "item":
+                if job_found["missed"]:
+                    say(f"({job_found['missed']} changes were missed: too many at once)", err=True)
+                print_line_json(job_found) if as_json else say("  ".join(map(str, job_row(job_found))))
+        return
+    found = ask_once(app, {"do": "jobs", **request})
+    if as_json:
+        print_json(found)
+    else:
+        print_table(JOB_HEADERS, [job_row(each) for each in found])
+
+
+JOB_HEADERS = ("ID", "STATE", "CHANGED", "BOARD", "COMMAND", "RESULT")
+
+
+def job_row(job_found: Mapping[str, Any]) -> tuple[object, ...]:
+    """Return the cells of one job."""
+    changed = time.strftime("%H:%M:%S", time.localtime(max(0, min(job_found["changed"], 2**33))))
+    state = "removed" if job_found.get("removed") else job_found["state"].lower()
+    value = job_found["value"]
+    return (
+        job_found["id"][:8],
+        state,
+        changed,
+        job_found["board"],
+        harmless(job_found["command"], 60),
+        "" if value is None else harmless(str(value), 50),
+    )
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@_json
+@pass_app
+def job(app: App, job_id: str, *, as_json: bool) -> None:
+    r"""Show one job; the beginning of its id is enough.
+
+    \b
+    Example:
+      templemeads -c portal.toml job 1f0c6a2b
+    """
+    found = ask_once(app, {"do": "job", "id": job_id})
+    if as_json:
+        print_json(found)
+        return
+    for number, each in enumerate(found):
+        if number:
+            click.echo()
+        for key in ("id", "command", "state", "board"):
+            say(f"{key:10}{each[key]}")
+        for key in ("created", "changed", "expires"):
+            say(f"{key:10}{_time(each[key])}")
+        say(f"{'version':10}{each['version']}")
+        if each["value"] is not None:
+            word = (
+                "progress"
+                if each["state"] == "Running"
+                else "error"
+                if each["state"] == "Error"
+                else "result"
+            )
+            say(f"{word:10}{each['value']}")
+        if each["error_kind"] is not None:
+            say(f"{'kind':10}{each['error_kind']}")
+
+
+@click.command()
+@click.argument("command")
+@click.option(
+    "-w", "--wait", is_flag=True, help="Wait for the result, and end with status 4 if it is an error."
+)
+@click.option(
+    "-t", "--timeout", type=click.FloatRange(0, min_open=True), help="Seconds to wait; then status 5."
+)
+@click.option(
+    "-l", "--lifetime", type=click.FloatRange(1), help="Seconds until the job expires; 120 by default."
+)
+@click.option("-z", "--zone", help="The zone of the next agent; needed where its name is in several.")
+@_json
+@pass_app
+def put(
+    app: App,
+    command: str,
+    timeout: float | None,
+    lifetime: float | None,
+    zone: str | None,
+    *,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    r"""Put a job: COMMAND is its path and its instruction, as one word of the shell.
+
+    Interrupted while it waits, or out of time, it leaves the job where it is: 'job ID' shows it, 'delete ID' withdraws it.
+
+    \b
+    Examples:
+      templemeads -c portal.toml put 'portal.cluster add_user fred.proj.portal' --wait
+      templemeads -c portal.toml put 'portal.cluster get_users proj.portal' --wait --json
+    """
+    request: dict[str, Any] = {"do": "put", "command": command, "zone": zone, "wait": wait}
+    if lifetime is not None:
+        request["lifetime"] = lifetime
+    deadline = None if timeout is None else time.monotonic() + timeout
+    watched = sys.stderr.isatty() and stdout_is_terminal() and not as_json
+    found: Mapping[str, Any] = {}
+    answers = ask(app, request, seconds=timeout if wait else None)
+    try:
+        for _, found in answers:
+            if found["state"] == "Running" and found["value"] and not as_json:
+                say(f"… {found['value']}", err=True)
+            elif watched and wait and found["state"] in ("Pending", "Duplicate"):
+                say(f"… {found['state'].lower()}: job {found['id']}", err=True)
+            if deadline is not None and time.monotonic() > deadline:
+                break
+    except Failure as failure:
+        if failure.exit_code == NOT_IN_TIME and found:
+            raise _not_in_time(found, timeout) from None
+        raise
+    finished = found["state"] in ("Complete", "Error")
+    if as_json:
+        print_json(found)
+    if wait and not finished:
+        raise _not_in_time(found, timeout)
+    if found["state"] == "Error":
+        raise Failure(found["value"] or "the job failed without a message", JOB_FAILED)
+    if as_json:
+        return
+    if finished:
+        say("done" if found["value"] is None else found["value"])
+    else:
+        say(found["id"])
+
+
+def _not_in_time(found: Mapping[str, Any], timeout: float | None) -> Failure:
+    return Failure(
+        f"The job {found['id']} is {found['state'].lower()} after {timeout:g} s; it goes on", NOT_IN_TIME
+    )
+
+
+@click.command()
+@click.argument("job_id", metavar="ID")
+@_json
+@pass_app
+def delete(app: App, job_id: str, *, as_json: bool) -> None:
+    r"""Withdraw a job that was put here: it leaves every board on its path, and its handler is stopped.
+
+    \b
+    Example:
+      templemeads -c portal.toml delete 1f0c6a2b
+    """
+    found = ask_once(app, {"do": "delete", "id": job_id})
+    if as_json:
+        print_json(found)
+    else:
+        say(f"Deleted the job {found['id']}: {found['command']}")
+
+
+@click.command()
+@click.argument("text")
+@_json
+@pass_app
+def notify(app: App, text: str, *, as_json: bool) -> None:
+    r"""Send a notification along a path; nobody says whether it arrives.
+
+    \b
+    Example:
+      templemeads -c cluster.toml notify 'cluster.portal user_added fred.proj.portal'
+    """
+    ask_once(app, {"do": "notify", "text": text})
+    if as_json:
+        print_json({"sent": text})
+    else:
+        say("Sent")
+
+
+def _time(seconds: int) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
+    except (ValueError, OverflowError, OSError):
+        return f"{seconds} seconds from 1970"
