@@ -352,7 +352,8 @@ class Agent:
                     self._carry_out(self.exchange.receive(link.peer, command, self.now()))
             case Error(error):
                 self._counts["errors_told"] += 1
-                _log.warning("%s says that something went wrong: %s", link.peer, printable(error))
+                line = f"{link.peer} says that something went wrong: {printable(error)}"
+                self._refusals.tell(link.peer, "told", line, trio.current_time())
             case _ if not link.is_registered:
                 self.refuse(link.peer, "unregistered", f"{type(command).__name__} before Register")
             case _:
@@ -377,7 +378,8 @@ class Agent:
         registered = known.register if link.is_registered else None
         problem = registration_problem(known.declared, registered, register)
         if problem is not None:
-            _log.error("the registration of %s is ignored: %s", link.peer, problem)
+            line = f"the registration of {link.peer} is ignored: {problem}"
+            self._refusals.tell(link.peer, "registration", line, trio.current_time(), level=logging.ERROR)
             self._refusals.count("registration")
             return
         known.register = register

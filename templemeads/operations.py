@@ -8,7 +8,8 @@ all, as the protocol has it; they are counted and logged like everything that is
 from __future__ import annotations
 
 import logging
-from collections import Counter, defaultdict
+import math
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -63,6 +64,9 @@ HOP_SECONDS: Final = 0.5
 
 QUESTIONS_PER_PEER: Final = 4
 """Questions of one peer that are being answered at once; more are refused."""
+
+QUESTIONS_PER_SECOND: Final = 10
+"""Questions of one peer that are taken in a second; each may be passed on to everybody behind us (security case P67)."""
 
 NOTIFICATIONS_AT_ONCE: Final = 100
 """Notifications whose handler runs; more are dropped, with a line in the log."""
@@ -135,6 +139,9 @@ class Operations:
         self._healths: defaultdict[Peer, _Question] = defaultdict(_Question)
         self._reports: defaultdict[Peer, _Question] = defaultdict(_Question)
         self._answering: Counter[Peer] = Counter()
+        self._asked: defaultdict[Peer, deque[float]] = defaultdict(
+            lambda: deque([-math.inf] * QUESTIONS_PER_SECOND, maxlen=QUESTIONS_PER_SECOND)
+        )
         self._notifying = 0
         self._restarted = -RESTART_SECONDS
         self._counts = JobCounts()
@@ -325,6 +332,10 @@ class Operations:
                 peer, "busy", f"{type(command).__name__} while {QUESTIONS_PER_PEER} others are answered"
             )
             return
+        if trio.current_time() - self._asked[peer][0] < 1:
+            self._refuse(peer, "busy", f"more than {QUESTIONS_PER_SECOND} questions in a second")
+            return
+        self._asked[peer].append(trio.current_time())
         self._answering[peer] += 1
         self._nursery.start_soon(answer, name=f"answer to {peer}")
 
@@ -338,7 +349,7 @@ class Operations:
             try:
                 report = await self._report_of(path, peer)
             except RefusedError as error:
-                _log.warning("no report for %s: %s", peer, error)
+                self._refuse(peer, "no-report", str(error))
             else:
                 self._send(peer, encode(DiagnosticsResponse(report)))
 
@@ -382,7 +393,12 @@ class Operations:
         except RefusedError as error:
             self._refuse(peer, "restart", str(error))
             return
-        self._nursery.start_soon(self._restart_here, decision, str(peer), name="restart")
+        # Marked here and not in the task: what comes before that has begun is refused already.
+        self._restarted = trio.current_time()
+        asker = str(peer)
+        if self._agent.peers[peer].declared is None:
+            asker += ", whose type is not declared in the configuration"
+        self._nursery.start_soon(self._restart_here, decision, asker, name="restart")
 
     def _decide_restart(self, path: str, word: str, *, from_peer: bool) -> RestartType | PassOn:
         agent = self._agent
@@ -450,7 +466,7 @@ class Operations:
             case GoesOn(name):
                 after = Peer(name, peer.zone)
                 if after not in self._agent.peers or not self._send(after, encode(Notify(notification))):
-                    _log.warning("a notification from %s for %s is lost: not connected", peer, after)
+                    self._refuse(peer, "lost", f"a notification for {after}, which is not connected")
             case Dropped(reason, is_astray):
                 portals = {handle.name for handle in self._agent.peers.ready(AgentType.PORTAL)}
                 bridge = self._agent.agent_type is AgentType.BRIDGE
@@ -461,7 +477,9 @@ class Operations:
 
     def _hand_over(self, notification: Notification, sender: str, zone: str) -> None:
         if self._notifying >= NOTIFICATIONS_AT_ONCE:
-            _log.warning("a notification from %s is dropped: %d are being handled", sender, self._notifying)
+            self._refuse(
+                Peer(sender, zone), "crowded", f"a notification, while {self._notifying} are being handled"
+            )
             return
         self._notifying += 1
         envelope = NotificationEnvelope(

@@ -42,6 +42,19 @@ class Refusals:
 
         """
         self.count(kind)
+        self.tell(peer, kind, f"refused {kind} from {peer}: {ascii(reason)[1:-1][:LONGEST_REASON]}", now)
+
+    def tell(self, peer: Peer, kind: str, line: str, now: float, *, level: int = logging.WARNING) -> None:
+        """Log a line about a peer unless one of this kind was logged just now.
+
+        Args:
+            peer: Whom it is about.
+            kind: A short word.
+            line: The line, printable and bounded.
+            now: As for `add`.
+            level: Level of the log.
+
+        """
         key = peer, kind
         last = self._last.get(key)
         if last is not None and now - last < self._seconds:
@@ -50,4 +63,4 @@ class Refusals:
         self._last[key] = now
         left_out = self._left_out.pop(key, 0)
         more = f" ({left_out} more since the last such line)" if left_out else ""
-        _log.warning("refused %s from %s: %s%s", kind, peer, ascii(reason)[1:-1][:LONGEST_REASON], more)
+        _log.log(level, "%s%s", line, more)
