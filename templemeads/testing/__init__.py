@@ -11,21 +11,31 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from templemeads.testing._handlers import HandlerError as HandlerError
+    from templemeads.testing._handlers import check_handler as check_handler
     from templemeads.testing._instructions import commands as commands
     from templemeads.testing._instructions import instructions as instructions
     from templemeads.testing._instructions import notifications as notifications
     from templemeads.testing._instructions import results as results
     from templemeads.testing._instructions import results_of as results_of
+    from templemeads.testing._jobs import envelopes as envelopes
+    from templemeads.testing._jobs import histories as histories
+    from templemeads.testing._jobs import jobs as jobs
     from templemeads.testing._misses import STRANGERS as STRANGERS
     from templemeads.testing._misses import edited as edited
     from templemeads.testing._misses import near_misses as near_misses
     from templemeads.testing._misses import strategy_of as strategy_of
 
 _HOMES = {
+    "HandlerError": "_handlers",
     "STRANGERS": "_misses",
+    "check_handler": "_handlers",
     "commands": "_instructions",
     "edited": "_misses",
+    "envelopes": "_jobs",
+    "histories": "_jobs",
     "instructions": "_instructions",
+    "jobs": "_jobs",
     "near_misses": "_misses",
     "notifications": "_instructions",
     "results": "_instructions",
@@ -35,9 +45,14 @@ _HOMES = {
 
 __all__ = [
     "STRANGERS",
+    "HandlerError",
+    "check_handler",
     "commands",
     "edited",
+    "envelopes",
+    "histories",
     "instructions",
+    "jobs",
     "near_misses",
     "notifications",
     "results",

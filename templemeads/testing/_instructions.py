@@ -95,6 +95,9 @@ def _carrying_nothing() -> list[type[g.Instruction]]:
 def _argument(kind: type[Any], portal: str | None) -> st.SearchStrategy[Any]:
     if kind is str:
         return values.paths()
+    if kind is g.QuotaLimit:
+        # Rounded as it will be on the wire, so that the instruction that arrives equals the one that was sent.
+        return values.quota_limits().map(lambda limit: g.QuotaLimit.parse(str(limit)))
     if kind is g.Instruction:
         plain = [
             row for row in g.instructions() if all(each.kind is not g.Instruction for each in row.parameters)

@@ -40,8 +40,11 @@ def texts(*, min_size: int = 0, max_size: int = 20) -> st.SearchStrategy[str]:
 
 
 def names(*, max_size: int = 64) -> st.SearchStrategy[str]:
-    """Components of identifiers."""
-    return _joined(_WORD, _NAME, most=max_size)
+    """Components of identifiers, now and then as long as they may be."""
+    ordinary = _joined(_WORD, _NAME, most=max_size)
+    return st.one_of(
+        ordinary, ordinary, ordinary, st.sampled_from(["a" * max_size, "Z" * max_size, "_", "0", "x-"])
+    )
 
 
 # --- who ----------------------------------------------------------------------------------------
