@@ -22,7 +22,7 @@ import trio
 from paddington import ConnectionLostError, PayloadTooLargeError, Peer
 
 from .commands import Delete, Error, Put, Register, Sync, UnknownCommandError, Update, decode, encode
-from .errors import ParseError
+from .errors import ParseError, StoreError
 from .job import Job
 from .outbox import Outbox, Waiting
 from .outcome import Kind
@@ -60,11 +60,15 @@ class Link:
 
     async def run(self) -> None:
         """Serve the connection until it ends."""
-        with self._scope:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._send, name=f"sending to {self.peer}")
-                await self._receive()
-                nursery.cancel_scope.cancel(reason="the line has ended")
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._send, name=f"sending to {self.peer}")
+                    await self._receive()
+                    nursery.cancel_scope.cancel(reason="the line has ended")
+        except* StoreError:
+            # The store ends the whole agent with this error; here it only ends the line, before anybody is told more.
+            _log.error("the line with %s ends: the store has failed", self.peer)
 
     def cut(self, reason: str) -> None:
         """End the connection now."""
