@@ -7,6 +7,7 @@ machine is.
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 from typing import TYPE_CHECKING, Any
 
@@ -50,11 +51,17 @@ def agent_chain() -> Callable[..., AbstractAsyncContextManager[Chain]]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests that use these fixtures a mock clock."""
+    """Give the tests that use these fixtures a mock clock.
+
+    Raises:
+        UsageError: There are some, but no pytest-trio to run them.
+    """
     for item in items:
         if not _FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) and inspect.iscoroutinefunction(
             getattr(item, "obj", None)
         ):
+            if importlib.util.find_spec("pytest_trio") is None:
+                raise pytest.UsageError(f"{item.nodeid} needs pytest-trio: pip install templemeads[testing]")
             item.add_marker(pytest.mark.trio(run=_run), append=False)
 
 
