@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
+import socket
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import attrs
@@ -132,8 +134,9 @@ async def serve_endpoint(
             "The configuration asks for the health endpoint, which needs the extra 'http': "
             "pip install 'templemeads[http]'"
         ) from None
+    listening, url = _bind(ip, port)
     config = Config()
-    config.bind = [f"[{ip}]:{port}" if ":" in ip else f"{ip}:{port}"]
+    config.bind = [f"fd://{listening.detach()}"]
     config.alpn_protocols = ["http/1.1"]
     config.h11_max_incomplete_size = LONGEST_HEADERS
     config.keep_alive_timeout = HEADER_SECONDS
@@ -143,9 +146,23 @@ async def serve_endpoint(
     config.accesslog = None
     config.errorlog = _log
     _log.setLevel(logging.WARNING)  # its own line about where it runs says no more than ours
-    try:
+    async with trio.open_nursery() as nursery:
         # Hypercorn's types list every kind of message; ours takes any and sends two.
-        await serve(make_app(agent, metrics), config, mode="asgi", task_status=task_status)  # type: ignore[arg-type]
+        serving = partial(serve, make_app(agent, metrics), config, mode="asgi")  # type: ignore[arg-type]
+        await nursery.start(serving)
+        task_status.started([url])
+
+
+def _bind(ip: str, port: int) -> tuple[socket.socket, str]:
+    """Bind here rather than in the server, which leaves the socket open when that fails."""
+    listening = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((ip, port))
+        listening.setblocking(False)
     except OSError as error:
+        listening.close()
         why = (error.strerror or str(error)).lower()
         raise ConfigError(f"The health endpoint cannot listen on {ip} port {port}: {why}") from None
+    shown = f"[{ip}]" if ":" in ip else ip
+    return listening, f"http://{shown}:{listening.getsockname()[1]}"

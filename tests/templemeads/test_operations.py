@@ -1,0 +1,284 @@
+"""Operations between whole agents, over lines in memory and a clock that jumps."""
+
+import json
+import logging
+
+import pytest
+import trio
+import trio.lowlevel
+
+from templemeads import AgentType, Envelope, Limits, PeerNotFoundError, RefusedError
+from templemeads.commands import DiagnosticsRequest, HealthCheck, HealthResponse, Notify, Restart, encode
+from templemeads.grammar import Notification
+from templemeads.health import HealthInfo
+from templemeads.logcontext import RecentLogs
+from templemeads.operations import RESTART_SECONDS
+from templemeads.testing.networks import open_chain
+
+NAMES = ("waldur", "brics", "notebook", "shared")
+
+
+async def done(envelope: Envelope) -> str:
+    return "done"
+
+
+def tree(health):
+    return {health.name: [tree(peer) for peer in health.peers.values()]}
+
+
+async def put(chain, text="add_user fred.proj.waldur"):
+    return await (await chain.first.submit(f"{chain.path} {text}")).wait()
+
+
+async def test_a_sweep_from_the_portal_finds_everybody_behind_it(autojump_clock):
+    async with open_chain(*NAMES, handler=done) as chain:
+        await put(chain)
+        health = await chain["waldur"].operations.health()
+        assert tree(health) == {"waldur": [{"brics": [{"notebook": [{"shared": []}]}]}]}
+        shared = health.peers["brics"].peers["notebook"].peers["shared"]
+        assert (shared.agent_type, shared.total_completed, shared.job_time_count) == ("Instance", 1, 1)
+        assert shared.active_jobs == 1
+        assert health.peers["brics"].inflight_jobs == 2
+
+
+async def test_a_sweep_does_not_go_towards_the_portal(autojump_clock):
+    async with open_chain(*NAMES, handler=done) as chain:
+        assert tree(await chain["shared"].operations.health()) == {"shared": []}
+
+
+async def test_an_agent_below_gets_no_answer_and_is_counted(autojump_clock):
+    async with open_chain("waldur", "shared", handler=done) as chain:
+        for command in (HealthCheck(), DiagnosticsRequest("waldur"), Restart("hard", "waldur")):
+            chain["shared"].peers.known[0].link.outbox.add_text(encode(command))
+        await trio.sleep(1)
+        assert chain["waldur"].statistics().refused == {"not-above": 3}
+        assert not chain["waldur"].operations.exit_asked.is_set()
+
+
+async def test_a_peer_that_is_away_shows_its_last_health_as_not_connected(autojump_clock):
+    async with open_chain(*NAMES[:3], handler=done) as chain:
+        await chain["waldur"].operations.health()
+        chain.network.block(6501)
+        chain.network.cut()
+        await chain["waldur"].wait_gone("brics")
+        started = trio.current_time()
+        health = await chain["waldur"].operations.health()
+        assert health.peers["brics"].connected is False
+        assert tree(health) == {"waldur": [{"brics": [{"notebook": []}]}]}
+        assert trio.current_time() == started  # nobody to wait for
+
+
+async def test_a_silent_agent_far_away_costs_no_level_above_its_answer(autojump_clock):
+    async with open_chain(*NAMES, handler=done) as chain:
+        silent = chain["shared"].operations
+        silent._take_question = lambda peer, command: None
+        started = trio.current_time()
+        health = await chain["waldur"].operations.health()
+        assert tree(health) == {"waldur": [{"brics": [{"notebook": []}]}]}
+        assert trio.current_time() - started == pytest.approx(0.3)
+
+
+async def test_answers_that_nobody_asked_for_or_of_another_name_are_refused(autojump_clock):
+    async with open_chain("waldur", "shared", handler=done) as chain:
+        below = chain["shared"].peers.known[0].link.outbox
+        health = chain["shared"].operations.own_health().to_json()
+        below.add_text(encode(HealthResponse(health)))
+        await trio.sleep(1)
+        assert chain["waldur"].statistics().refused == {"unasked": 1}
+        chain["shared"].operations._sweep = renamed(chain["shared"].operations)
+        assert tree(await chain["waldur"].operations.health()) == {"waldur": []}
+        assert chain["waldur"].statistics().refused == {"unasked": 2}
+
+
+def renamed(operations):
+    async def sweep(asker, visited):
+        return HealthInfo.from_json(operations.own_health().to_json() | {"name": "somebody"})
+
+    return sweep
+
+
+async def test_a_list_of_visited_agents_has_a_limit(autojump_clock):
+    async with open_chain("waldur", "shared", handler=done, limits=Limits(visited_names=3)) as chain:
+        above = chain["waldur"].peers.known[0].link.outbox
+        above.add_text(encode(HealthCheck(("a", "b", "c"))))
+        above.add_text(encode(HealthCheck(("a", "b", "c", "d"))))
+        await trio.sleep(1)
+        assert chain["shared"].statistics().refused == {"unreadable": 1}
+
+
+async def test_a_flood_of_questions_is_answered_a_few_at_a_time(autojump_clock):
+    async with open_chain(*NAMES[:3], handler=done) as chain:
+        chain["notebook"].operations._take_question = lambda peer, command: None
+        above = chain["waldur"].peers.known[0].link.outbox
+        for _ in range(50):
+            above.add_text(encode(HealthCheck()))
+        await trio.sleep(0.1)
+        assert chain["brics"].statistics().refused == {"busy": 46}
+        assert (await put(chain)).result() == "done"
+
+
+async def test_a_report_comes_back_from_the_end_of_a_path(autojump_clock):
+    async with open_chain(*NAMES, handler=done) as chain:
+        await put(chain, "add_user fred.proj.waldur")
+        report = await chain["waldur"].operations.diagnostics("brics.notebook.shared")
+        assert report["agent_name"] == "shared"
+        assert (await chain["waldur"].operations.diagnostics())["agent_name"] == "waldur"
+        assert (await chain["brics"].operations.diagnostics("brics"))["agent_name"] == "brics"
+
+
+async def test_a_second_report_is_a_fresh_one(autojump_clock):
+    async with open_chain("waldur", "shared", handler=done) as chain:
+        first = await chain["waldur"].operations.diagnostics("shared")
+        await trio.sleep(3)
+        second = await chain["waldur"].operations.diagnostics("shared")
+        assert second["generated_at"] > first["generated_at"]
+
+
+async def test_a_late_report_is_answered_with_an_older_one_and_none_at_all_with_an_error(autojump_clock):
+    async with open_chain("waldur", "shared", handler=done) as chain:
+        operations = chain["waldur"].operations
+        first = await operations.diagnostics("shared")
+        chain["shared"].operations._take_question = lambda peer, command: None
+        assert await operations.diagnostics("shared") == first
+        started = trio.current_time()
+        with pytest.raises(RefusedError, match=r"did not send its report within 1 s"):
+            await operations.diagnostics("shared.further")
+        assert trio.current_time() - started == pytest.approx(1)
+
+
+async def test_a_path_to_nobody_is_refused_at_once(autojump_clock):
+    async with open_chain("waldur", "shared", handler=done) as chain:
+        with pytest.raises(RefusedError, match="knows no peer"):
+            await chain["waldur"].operations.diagnostics("nobody")
+
+
+async def test_a_report_shows_the_log_but_not_what_concerns_other_peers(autojump_clock, caplog):
+    caplog.set_level(logging.INFO)
+    recent = RecentLogs()
+    logging.getLogger().addHandler(recent)
+    try:
+        async with open_chain("waldur", "shared", handler=done) as chain:
+            chain["shared"].operations.recent_logs = recent
+            await put(chain)
+            report = await chain["waldur"].operations.diagnostics("shared")
+    finally:
+        logging.getLogger().removeHandler(recent)
+    messages = [entry["message"] for entry in report["recent_logs"]]
+    assert any("received put {waldur.shared add_user fred.proj.waldur}" in message for message in messages)
+    assert recent.newest("shared", asker="other@default") != recent.newest("shared")
+    assert set(report["recent_logs"][0]) == {"timestamp", "level", "target", "message"}
+
+
+async def test_a_hard_restart_travels_its_path_and_asks_the_process_to_end(autojump_clock):
+    async with open_chain(*NAMES, handler=done) as chain:
+        await chain["waldur"].operations.restart("brics.notebook", "hard")
+        await chain["notebook"].operations.exit_asked.wait()
+        assert chain["notebook"].operations.exit_status == 0
+        assert not chain["brics"].operations.exit_asked.is_set()
+
+
+async def test_a_restart_from_a_peer_needs_a_destination_a_known_type_and_patience(autojump_clock):
+    async with open_chain("waldur", "shared", handler=done) as chain:
+        above = chain["waldur"].peers.known[0].link.outbox
+        for command in (Restart("hard", ""), Restart("core", "shared"), Restart("soft", "elsewhere")):
+            above.add_text(encode(command))
+        await trio.sleep(1)
+        operations = chain["shared"].operations
+        assert chain["shared"].statistics().refused == {"restart": 3}
+        restarted = []
+
+        async def soft_restart():
+            restarted.append(trio.current_time())
+
+        chain["shared"].soft_restart = soft_restart
+        operations.recorder.totals["failed"] = 3
+        for _ in range(5):
+            above.add_text(encode(Restart("soft", "shared")))
+            await trio.sleep(RESTART_SECONDS / 2 + 0.1)
+        assert len(restarted) == 3
+        assert not operations.recorder.totals
+        assert not operations.exit_asked.is_set()
+
+
+async def test_a_soft_restart_that_fails_ends_the_process_with_status_1(autojump_clock, caplog):
+    async with open_chain("waldur", "shared", handler=done) as chain:
+
+        async def broken():
+            raise OSError("no")
+
+        chain["shared"].soft_restart = broken
+        await chain["shared"].operations.restart()
+        assert chain["shared"].operations.exit_asked.is_set()
+        assert chain["shared"].operations.exit_status == 1
+
+
+async def test_a_notification_travels_to_the_end_of_its_path_and_back_up(autojump_clock):
+    async with open_chain(*NAMES, handler=done) as chain:
+        seen = {}
+        for name in NAMES:
+            chain[name].operations._on_notification = keep(seen, name)
+        chain["waldur"].operations.notify("waldur.brics.notebook.shared user_added fred.proj.waldur")
+        chain["shared"].operations.notify("shared.notebook.brics.waldur user_removed fred.proj.waldur")
+        await trio.sleep(1)
+        assert {
+            name: (envelope.sender, str(envelope.notification.event)) for name, envelope in seen.items()
+        } == {
+            "shared": ("notebook", "user_added fred.proj.waldur"),
+            "waldur": ("brics", "user_removed fred.proj.waldur"),
+        }
+        assert chain["waldur"].operations.recorder.notified == {"sent": 1, "received": 1}
+        assert chain["brics"].operations.recorder.notified == {"received": 2}
+
+
+def keep(seen, name):
+    async def handler(envelope):
+        seen[name] = envelope
+
+    return handler
+
+
+async def test_one_that_cannot_be_sent_is_an_error_and_counted(autojump_clock):
+    async with open_chain("waldur", "shared", handler=done) as chain:
+        operations = chain["waldur"].operations
+        for path in ("waldur.nobody", "a.b"):
+            with pytest.raises(PeerNotFoundError):
+                operations.notify(f"{path} user_added fred.proj.waldur")
+        assert operations.recorder.notified == {"failed": 2}
+
+
+async def test_one_that_ends_where_it_begins_goes_to_ones_own_handler(autojump_clock):
+    async with open_chain("waldur", "shared", handler=done) as chain:
+        seen = {}
+        chain["shared"].operations._on_notification = keep(seen, "shared")
+        chain["shared"].operations.notify("waldur.shared user_added fred.proj.waldur")
+        await trio.lowlevel.checkpoint()
+        await trio.sleep(1)
+        assert (seen["shared"].sender, seen["shared"].zone) == ("shared", "local")
+
+
+async def test_a_handler_of_notifications_that_fails_harms_nobody(autojump_clock, caplog):
+    async def broken(envelope):
+        raise ValueError("oh")
+
+    async with open_chain("waldur", "shared", handler=done) as chain:
+        chain["shared"].operations._on_notification = broken
+        chain["waldur"].operations.notify("waldur.shared user_added fred.proj.waldur")
+        await trio.sleep(1)
+        assert (await put(chain)).result() == "done"
+        assert "the handler of a notification" in caplog.text
+
+
+async def test_a_notification_on_a_path_that_its_sender_is_not_on_is_refused(autojump_clock):
+    async with open_chain("waldur", "shared", handler=done) as chain:
+        stray = Notification.parse("a.shared user_added fred.proj.waldur")
+        chain["waldur"].peers.known[0].link.outbox.add_text(encode(Notify(stray)))
+        await trio.sleep(1)
+        assert chain["shared"].statistics().refused == {"notification": 1}
+
+
+async def test_what_an_agent_tells_existing_agents_has_every_field_that_they_require(autojump_clock):
+    async with open_chain("waldur", "shared", handler=done) as chain:
+        value = json.loads(json.dumps((await chain["waldur"].operations.health()).to_json()))
+        assert value["peers"]["shared"]["engine"] == "templemeads"
+        assert value["agent_type"] == AgentType.PORTAL.value
+        assert value["last_updated"].endswith("Z")
