@@ -1,0 +1,271 @@
+"""One connection after its handshake: keepalive, watchdog, and how it ends."""
+
+import contextlib
+import logging
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from paddington import (
+    Connected,
+    ConnectionLostError,
+    Disconnected,
+    Limits,
+    PayloadError,
+    Received,
+    open_service,
+)
+from paddington.session import Session
+from paddington.testing import MemoryNetwork
+
+from .services import CLUSTER, PORTAL, connected, introduce, raw_cluster, records
+
+
+async def test_an_idle_line_lives_on(autojump_clock):
+    async with connected() as (portal, cluster):
+        await trio.sleep(6 * 3600)
+        statistics = portal.statistics().connections[CLUSTER]
+        assert portal.peers == (CLUSTER,)
+        # One frame each way at least every 46 s.
+        assert 6 * 3600 / 46 <= statistics.received <= 6 * 3600 / 46 + 2
+        assert abs(statistics.sent - statistics.received) <= 1
+        assert trio.current_time() - statistics.last_heard <= 46
+        with pytest.raises(trio.WouldBlock):
+            portal.events.receive_nowait()
+        await cluster.send(PORTAL, "still there")
+        assert await portal.events.receive() == Received(CLUSTER, "still there")
+
+
+async def test_the_dialling_side_begins_the_keepalives_and_each_is_answered_after_23_s(autojump_clock):
+    network = MemoryNetwork()
+    portal_config, config = introduce()
+    async with open_service(portal_config, network=network):
+        client, _, outcome = await raw_cluster(network, config)
+        with trio.move_on_after(200) as silence:
+            await client.receive()
+        # Nobody began: the portal says nothing of its own accord.
+        assert silence.cancelled_caught
+        for _ in range(3):
+            before = trio.current_time()
+            await client.send_text(outcome.session.seal("KEEPALIVE"))
+            assert outcome.session.open(await client.receive_text()) == "KEEPALIVE"
+            assert trio.current_time() - before == pytest.approx(23)
+        await client.stream.aclose()
+
+
+async def test_a_line_on_which_nothing_is_heard_is_closed_after_300_s_at_both_ends(autojump_clock):
+    network = MemoryNetwork()
+    async with connected(network) as (portal, cluster):
+        await trio.sleep(10)
+        network.freeze()
+        network.block(8042)
+        for service, peer in ((portal, CLUSTER), (cluster, PORTAL)):
+            event = await service.events.receive()
+            assert event == Disconnected(peer, "nothing was heard for 300 s")
+            # The last thing that was heard is the keepalive of the beginning.
+            assert trio.current_time() == pytest.approx(300, abs=1)
+
+
+async def test_half_a_message_is_no_sign_of_life(autojump_clock):
+    network = MemoryNetwork()
+    portal_config, config = introduce()
+    async with open_service(portal_config, network=network) as portal:
+        client, _, outcome = await raw_cluster(network, config)
+        assert isinstance(await portal.events.receive(), Connected)
+        frame = outcome.session.seal("x")
+        data = b"\x81\xfe" + len(frame).to_bytes(2, "big") + bytes(4) + frame.encode()
+        with contextlib.suppress(trio.BrokenResourceError):
+            for byte in data:
+                await client.stream.send_all(bytes([byte]))
+                await trio.sleep(1)
+        assert trio.current_time() == pytest.approx(300, abs=2)
+        assert await portal.events.receive() == Disconnected(CLUSTER, "nothing was heard for 300 s")
+
+
+async def test_a_user_who_takes_nothing_does_not_make_the_watchdog_bite(autojump_clock):
+    taken = []
+
+    async def serve(connection):
+        await trio.sleep(1000)
+        async for text in connection:
+            taken.append(text)
+            if text == "last":
+                return
+
+    async with connected(serve=serve, limits=Limits(receive_queue=1)) as (_, cluster):
+        for number in range(10):
+            await cluster.send(PORTAL, str(number))
+        await cluster.send(PORTAL, "last")
+        # The peer hears nothing either, which its own watchdog finds; it is told the truth by then or calls again.
+        await trio.sleep(290)
+        assert cluster.peers == (PORTAL,)
+    assert taken in ([], [str(number) for number in range(10)] + ["last"])
+
+
+async def test_receiving_ends_after_what_has_come(autojump_clock):
+    got = []
+    ended = trio.Event()
+
+    async def serve(connection):
+        await trio.sleep(3)
+        got.extend([text async for text in connection])
+        with pytest.raises(ConnectionLostError, match="the line broke"):
+            await connection.receive()
+        with pytest.raises(ConnectionLostError):
+            connection.receive_nowait()
+        with pytest.raises(ConnectionLostError, match="cluster@default is over"):
+            await connection.send("too late")
+        with pytest.raises(ConnectionLostError):
+            connection.send_nowait("too late")
+        ended.set()
+
+    network = MemoryNetwork()
+    async with connected(network, serve=serve) as (_, cluster):
+        for number in range(10):
+            await cluster.send(PORTAL, str(number))
+        await wait_all_tasks_blocked()
+        network.cut()
+        network.block(8042)
+        await ended.wait()
+    assert got == [str(number) for number in range(10)]
+
+
+async def test_a_user_who_does_not_return_when_the_line_is_lost_is_cancelled_after_a_while(
+    autojump_clock, caplog
+):
+    async def serve(connection):
+        await trio.sleep_forever()
+
+    network = MemoryNetwork()
+    async with connected(network, serve=serve) as (portal, _):
+        await trio.sleep(1)
+        network.cut()
+        network.block(8042)
+        await trio.sleep(4.9)
+        assert portal.statistics().connections
+        assert portal.peers == ()
+        await trio.sleep(0.2)
+        assert not portal.statistics().connections
+    assert any("still running 5 s after the end" in line for line in records(caplog))
+
+
+async def test_closing_a_service_ends_the_users_tasks_in_time(autojump_clock):
+    async def stubborn(connection):
+        with contextlib.suppress(ConnectionLostError):
+            while True:
+                await connection.receive()
+        await trio.sleep_forever()
+
+    network = MemoryNetwork()
+    async with connected(network, serve=stubborn):
+        before = trio.current_time()
+    assert trio.current_time() - before <= 10
+    assert network.lines == ()
+
+
+async def test_a_user_may_close_and_go_on_taking_what_had_come(autojump_clock):
+    log = []
+
+    async def serve(connection):
+        await connection.send("bye")
+        await wait_all_tasks_blocked()
+        assert connection.statistics().waiting_to_receive == 2
+        await connection.aclose()
+        await connection.aclose()
+        log.extend([text async for text in connection])
+        log.append(connection.reason)
+        log.append(repr(connection))
+
+    network = MemoryNetwork()
+    async with connected(network, serve=serve) as (_, cluster):
+        await cluster.send(PORTAL, "one")
+        await cluster.send(PORTAL, "two")
+        assert await cluster.events.receive() == Received(PORTAL, "bye")
+        assert await cluster.events.receive() == Disconnected(PORTAL, "the peer closed the connection")
+    assert log == ["one", "two", "closed here", "<Connection cluster@default over: closed here>"]
+
+
+async def test_many_may_wait_to_send_and_all_are_told_when_the_line_is_lost(autojump_clock):
+    network = MemoryNetwork()
+    portal_config, config = introduce(limits=Limits(send_queue=1))
+    async with open_service(portal_config, network=network) as portal:
+        client, _, _ = await raw_cluster(network, config)
+        assert isinstance(await portal.events.receive(), Connected)
+        told = []
+
+        async def send():
+            try:
+                await portal.send(CLUSTER, "x" * 100_000)
+            except ConnectionLostError as exc:
+                told.append(str(exc))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(100):
+                nursery.start_soon(send)
+            await wait_all_tasks_blocked()
+            await client.stream.aclose()
+        assert len(told) >= 60
+        assert all("The connection with cluster@default is over" in text for text in told)
+
+
+async def test_a_sender_that_is_cancelled_has_sent_nothing_and_breaks_nothing(autojump_clock):
+    network = MemoryNetwork()
+    portal_config, config = introduce(limits=Limits(send_queue=1))
+    async with open_service(portal_config, network=network) as portal:
+        client, _, outcome = await raw_cluster(network, config)
+        assert isinstance(await portal.events.receive(), Connected)
+        connection = portal.connection(CLUSTER)
+        sent = 0
+        with trio.move_on_after(1):
+            while True:
+                await connection.send(f"{sent} " + "x" * 100_000)
+                sent += 1
+        # Nothing was read so far. Now everything that was queued arrives whole, and nothing else.
+        await client.send_text(outcome.session.seal("go on"))
+        for number in range(sent):
+            text = outcome.session.open(await client.receive_text())
+            assert text == f"{number} " + "x" * 100_000
+        await connection.send("and on")
+        assert outcome.session.open(await client.receive_text()) == "and on"
+        await client.stream.aclose()
+
+
+async def test_a_text_without_utf_8_is_refused_at_once(autojump_clock):
+    async with connected() as (portal, cluster):
+        with pytest.raises(PayloadError):
+            await portal.send(CLUSTER, "\ud800")
+        await portal.send(CLUSTER, "ok")
+        assert await cluster.events.receive() == Received(PORTAL, "ok")
+
+
+async def test_a_connection_that_can_remember_no_more_is_opened_afresh(autojump_clock, caplog, monkeypatch):
+    # Security case P27: peers that do not number their payloads, and a bounded memory.
+    monkeypatch.setattr(Session, "must_renew", property(lambda session: session._sent > 3), raising=True)
+    async with connected(dense_framing=False) as (portal, cluster):
+        for number in range(8):
+            with contextlib.suppress(ConnectionLostError):
+                await cluster.send(PORTAL, str(number))
+                await portal.send(CLUSTER, str(number))
+            await trio.sleep(1)
+        reasons = []
+        with contextlib.suppress(trio.WouldBlock):
+            while True:
+                event = portal.events.receive_nowait()
+                if isinstance(event, Disconnected):
+                    reasons.append(event.reason)
+        assert reasons
+        assert portal.peers == (CLUSTER,)
+
+
+async def test_what_happens_is_logged_in_one_line_each(autojump_clock, caplog):
+    caplog.set_level(logging.INFO)
+    network = MemoryNetwork()
+    async with connected(network):
+        network.cut()
+        await trio.sleep(1)
+    lines = records(caplog, logging.INFO)
+    assert "portal: listening on 127.0.0.1 port 8042" in lines
+    assert "portal: connected with cluster@default (paddington 0.1.0) from 127.0.0.1" in lines
+    assert "cluster: connected with portal@default (paddington 0.1.0) at ws://portal:8042/" in lines
+    assert any(line.startswith("portal: no longer connected with cluster@default: ") for line in lines)
