@@ -119,7 +119,7 @@ class Exchange:
         if not self.is_neighbour(peer):
             raise PeerNotFoundError(f"{self.name!r} has no peer {peer}")
         job = self._shortened(job.pending(now) if job.status is Status.CREATED else job, now)
-        if not job.is_finished and job.is_expired(now):
+        if job.id not in self.board(peer) and not job.is_finished and job.is_expired(now):
             raise RefusedError(f"The job {{{job.command[:200]}}} has expired before it was put")
         if (problem := self._too_large(job)) is not None:
             raise RefusedError(problem)
@@ -312,7 +312,7 @@ class Exchange:
             if self._would_change(sender, job):
                 self._guard(sender, job, now, outcome, self._receive_update)
         for job in puts:
-            if self._would_change(sender, job) and not job.is_expired(now):
+            if self._would_change(sender, job):
                 self._guard(sender, job, now, outcome, self._receive_put)
 
     def _would_change(self, sender: Peer, job: Job) -> bool:
