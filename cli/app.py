@@ -24,6 +24,11 @@ SOCKET_VARIABLE: Final = "TEMPLEMEADS_SOCKET"
 LEVEL_VARIABLE: Final = "TEMPLEMEADS_LOG"
 FORMAT_VARIABLE: Final = "TEMPLEMEADS_LOG_FORMAT"
 
+STATUSES: Final = (
+    "Exit status: 0 done, 1 failed (one line says why), 2 wrong command line, 3 no agent runs here, 4 the job failed, "
+    "5 not finished in time, 70 a mistake of ours, 130 interrupted."
+)
+
 AGENT_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "client": ("cli.peers:client", "The peers that call this agent."),
     "completion": ("cli.completion:completion", "Print the completion script of a shell."),
@@ -160,7 +165,7 @@ def make_group(
 
     """
 
-    @click.group(name, cls=LazyGroup, lazy=commands, help=help_text)
+    @click.group(name, cls=LazyGroup, lazy=commands, help=help_text, epilog=STATUSES)
     @click.version_option(package_name="templemeads")
     @click.option(
         "-c",

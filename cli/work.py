@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import click
@@ -139,15 +139,27 @@ def job_row(job_found: Mapping[str, Any]) -> tuple[object, ...]:
 
 @click.command()
 @click.argument("job_id", metavar="ID")
+@click.option(
+    "-w", "--wait", is_flag=True, help="Wait for its end, and print its result as 'put --wait' does."
+)
+@click.option(
+    "-t", "--timeout", type=click.FloatRange(0, min_open=True), help="Seconds to wait; then status 5."
+)
 @_json
 @pass_app
-def job(app: App, job_id: str, *, as_json: bool) -> None:
+def job(app: App, job_id: str, timeout: float | None, *, wait: bool, as_json: bool) -> None:
     r"""Show one job; the beginning of its id is enough.
 
     \b
-    Example:
+    Examples:
       templemeads -c portal.toml job 1f0c6a2b
+      templemeads -c portal.toml job 1f0c6a2b --wait
     """
+    if wait:
+        request = {"do": "job", "id": job_id, "wait": True}
+        answers = (each[0] for _, each in ask(app, request, seconds=timeout))
+        _await(answers, timeout, wait=True, as_json=as_json)
+        return
     found = ask_once(app, {"do": "job", "id": job_id})
     if as_json:
         print_json(found)
@@ -209,14 +221,21 @@ def put(
     request: dict[str, Any] = {"do": "put", "command": command, "zone": zone, "wait": wait}
     if lifetime is not None:
         request["lifetime"] = lifetime
+    answers = (each for _, each in ask(app, request, seconds=timeout if wait else None))
+    _await(answers, timeout, wait=wait, as_json=as_json)
+
+
+def _await(answers: Iterator[Mapping[str, Any]], timeout: float | None, *, wait: bool, as_json: bool) -> None:
+    """Show the progress of a job, and end as it does."""
     deadline = None if timeout is None else time.monotonic() + timeout
     watched = sys.stderr.isatty() and stdout_is_terminal() and not as_json
     found: Mapping[str, Any] = {}
-    answers = ask(app, request, seconds=timeout if wait else None)
+    told = None
     try:
-        for _, found in answers:
-            if found["state"] == "Running" and found["value"] and not as_json:
-                say(f"… {found['value']}", err=True)
+        for found in answers:
+            if found["state"] == "Running" and found["value"] not in (None, told) and not as_json:
+                told = found["value"]
+                say(f"… {told}", err=True)
             elif watched and wait and found["state"] in ("Pending", "Duplicate"):
                 say(f"… {found['state'].lower()}: job {found['id']}", err=True)
             if deadline is not None and time.monotonic() > deadline:

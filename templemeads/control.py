@@ -317,7 +317,14 @@ class _Control:
             self._agent.news_observers.remove(observe)
 
     async def _job(self, request: Request, send: Send) -> Any:
-        return [self._told(peer, job) for peer, job in self._found(request["id"])]
+        found = self._found(request["id"])
+        if request.get("wait"):
+            # The board nearest to whoever put it is the one that hears of its end.
+            peer, job = next(((peer, job) for peer, job in found if self._is_first(job)), found[0])
+            async for change in self._agent.job_updates(peer, job):
+                await send([self._told(peer, change)])
+            return [self._told(peer, change)]
+        return [self._told(peer, job) for peer, job in found]
 
     async def _put(self, request: Request, send: Send) -> Any:
         job = await self._agent.submit(
@@ -335,13 +342,16 @@ class _Control:
     async def _delete(self, request: Request, send: Send) -> Any:
         found = self._found(request["id"])
         for peer, job in found:
-            place = place_of(self._agent.name, job.destination)
-            if place is not None and place.is_first:
+            if self._is_first(job):
                 await self._agent.delete_job(peer, job)
                 return self._told(peer, job)
         raise RefusedError(
             f"The job {found[0][1].id} was put at {found[0][1].destination.agents[0]!r}: delete it there"
         )
+
+    def _is_first(self, job: Job) -> bool:
+        place = place_of(self._agent.name, job.destination)
+        return place is not None and place.is_first
 
     def _selected(self, request: Request) -> list[tuple[Peer, Job]]:
         wanted = _filter(request)

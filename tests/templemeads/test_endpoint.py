@@ -78,7 +78,7 @@ async def test_it_is_served_over_real_http_and_shrugs_at_broken_requests():
         with trio.fail_after(20):
             answer, body, _ = await get(port, b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n")
             assert (answer.status_code, bytes(body.data)) == (200, b'{"status":"ok","workers":0}')
-            headers = {name: value for name, value in answer.headers}
+            headers = dict(answer.headers)
             assert b"server" not in headers
             assert headers[b"cache-control"] == b"no-store"
             assert (await get(port, b"\x00\x01rubbish\r\n\r\n"))[0].status_code == 400
