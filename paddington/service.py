@@ -24,6 +24,7 @@ from paddington.network import Network, TcpNetwork
 from paddington.peer import Peer
 from paddington.refusals import Refusals
 from paddington.standby import Roster
+from paddington.url import Url
 
 logger: Final = logging.getLogger(__name__)
 
@@ -190,6 +191,7 @@ async def open_service(
     )
     gate = Gate(limits)
     acceptor = Acceptor(host, gate)
+    _warn_of_bare_lines(config)
     listeners = await _listen(host) if config.clients else []
     try:
         diallers = [Dialler(host, server, dial_failed) for server in config.servers if server.url]
@@ -231,6 +233,20 @@ async def _listen(host: Host) -> list[trio.abc.Listener[trio.abc.Stream]]:
         raise ConfigError(f"{config.name} cannot listen on {config.ip} port {config.port}: {why}") from exc
     logger.info("%s: listening on %s port %d", config.name, config.ip, host.network.port_of(listeners[0]))
     return list(listeners)
+
+
+def _warn_of_bare_lines(config: ServiceConfig) -> None:
+    """Security case F12: without TLS, names of headers, sizes and times of messages show on the way."""
+    for server in config.servers:
+        url = Url.parse(server.url) if server.url else None
+        if url is not None and not url.secure and not url.is_local:
+            logger.warning(
+                "%s: the line to %s at %s has no TLS of its own. Payloads are encrypted all the same; "
+                "use wss:// where others should not even see that the two talk",
+                config.name,
+                server.peer,
+                server.url,
+            )
 
 
 async def _accept(

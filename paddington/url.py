@@ -1,7 +1,7 @@
 """Addresses of services, normalised as the protocol page *configuration*, section 1.8, tells."""
 
 import re
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_address
 from typing import Self
 from urllib.parse import urlsplit
 
@@ -75,6 +75,14 @@ class Url:
     def secure(self) -> bool:
         """Whether TLS lies below the WebSocket."""
         return self.scheme == "wss"
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it can only mean this machine."""
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost" or self.host.endswith(".localhost")
 
     @property
     def authority(self) -> str:

@@ -7,12 +7,18 @@ import attrs
 import trio
 import wsproto
 from trio.testing import wait_all_tasks_blocked
-from wsproto.events import AcceptConnection, CloseConnection, Ping, Pong, Request, TextMessage
+from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Request, TextMessage
 
 from paddington import Limits, Peer, ServiceConfig, open_service
-from paddington.handshake import ClientHandshake, Established, LocalService, Send, Standing
+from paddington.handshake import (
+    ClientHandshake,
+    Established,
+    LocalService,
+    Send,
+    ServerHandshake,
+    Standing,
+)
 from paddington.testing import MemoryNetwork
-from paddington.url import Url
 
 PORT = 8042
 PORTAL = Peer("portal")
@@ -21,7 +27,7 @@ CLUSTER = Peer("cluster")
 
 def introduce(*, address="127.0.0.1", port=PORT, limits=None, client_limits=None, **options):
     """Configurations of a portal, which listens, and a cluster, which calls."""
-    portal = ServiceConfig.create("portal", url=f"ws://portal:{port}", port=port, limits=limits, **options)
+    portal = ServiceConfig.create("portal", url=f"ws://localhost:{port}", port=port, limits=limits, **options)
     cluster = ServiceConfig.create("cluster", limits=client_limits)
     cluster.add_server(portal.add_client("cluster", address))
     return portal, cluster
@@ -121,6 +127,58 @@ class RawClient:
         return handshake.receive(await self.receive_text())
 
 
+class RawServer:
+    """The listening side of one WebSocket, that does what the test says."""
+
+    def __init__(self, stream, config):
+        self.stream = stream
+        self.config = config
+        self.websocket = wsproto.WSConnection(wsproto.ConnectionType.SERVER)
+        self.arrived = []
+
+    async def accept(self):
+        """Upgrade; gives the handshake of the portal."""
+        request = await self.receive()
+        await self.stream.send_all(self.websocket.send(AcceptConnection()))
+        return ServerHandshake(
+            local_of(self.config), self.config.clients, request.extra_headers, unix_seconds=1_800_000_000
+        )
+
+    receive = RawClient.receive
+    receive_text = RawClient.receive_text
+    send = RawClient.send
+    send_text = RawClient.send_text
+    wait_end = RawClient.wait_end
+
+    async def shake_hands(self, **standing):
+        """Go through with an honest handshake."""
+        handshake = await self.accept()
+        await self.send_text(handshake.receive(await self.receive_text()).frame)
+        handshake.receive(await self.receive_text())
+        await self.send_text(handshake.answer(**standing).frame)
+
+    async def misbehave(self, behaviour):
+        """Break the handshake in one of several ways."""
+        handshake = await self.accept()
+        first = await self.receive_text()
+        answer = handshake.receive(first).frame
+        match behaviour:
+            case "rubbish":
+                await self.send_text(answer[:-2] + "00")
+            case "reflect":
+                await self.send_text(first)
+            case "repeat":
+                await self.send_text(answer)
+                await self.receive_text()
+                await self.send_text(answer)
+            case "silent-close":
+                await self.send(CloseConnection(1000))
+            case "binary":
+                await self.send(BytesMessage(bytes.fromhex(answer)))
+        await self.wait_end()
+        await self.stream.aclose()
+
+
 def handshake_of(config, local=None):
     """An honest client's handshake with the only server that it knows."""
     return ClientHandshake(local or local_of(config), config.servers[0], unix_seconds=1_800_000_000)
@@ -138,13 +196,6 @@ async def raw_cluster(network, config, *, local=None):
     return client, handshake, outcome
 
 
-def url_of(config):
-    return Url.parse(config.url)
-
-
 def records(caplog, level=logging.WARNING):
     """Messages of at least that level."""
     return [record.getMessage() for record in caplog.records if record.levelno >= level]
-
-
-__all__ = ["CloseConnection", "Ping", "Pong"]

@@ -267,5 +267,5 @@ async def test_what_happens_is_logged_in_one_line_each(autojump_clock, caplog):
     lines = records(caplog, logging.INFO)
     assert "portal: listening on 127.0.0.1 port 8042" in lines
     assert "portal: connected with cluster@default (paddington 0.1.0) from 127.0.0.1" in lines
-    assert "cluster: connected with portal@default (paddington 0.1.0) at ws://portal:8042/" in lines
+    assert "cluster: connected with portal@default (paddington 0.1.0) at ws://localhost:8042/" in lines
     assert any(line.startswith("portal: no longer connected with cluster@default: ") for line in lines)

@@ -18,7 +18,7 @@ from paddington import Connected, Disconnected, Limits, ServiceConfig, TcpNetwor
 from paddington.backoff import Backoff
 from paddington.testing import MemoryNetwork
 
-from .services import CLUSTER, PORT, PORTAL, introduce, records
+from .services import CLUSTER, PORT, PORTAL, RawServer, introduce, records
 
 
 @given(
@@ -107,7 +107,7 @@ async def test_a_repeated_failure_is_logged_now_and_then_and_another_at_once(aut
         lines = records(caplog)
         assert 5 <= len(lines) <= 11
         assert lines[0].startswith(
-            "cluster: no connection with portal@default at ws://portal:8042/ (try 1): "
+            "cluster: no connection with portal@default at ws://localhost:8042/ (try 1): "
         )
         assert "connection refused. Next try in 0." in lines[0]
         caplog.clear()
@@ -214,7 +214,7 @@ async def test_wrong_keys_are_told_as_what_they_may_be(autojump_clock):
         assert failure.reason == (
             "the peer hung up, during the handshake: it may have other keys for us, or not know our address"
         )
-        assert (failure.peer, failure.attempt, failure.url) == (PORTAL, 1, "ws://portal:8042/")
+        assert (failure.peer, failure.attempt, failure.url) == (PORTAL, 1, "ws://localhost:8042/")
         assert (await stranger.failures.receive()).attempt == 2
         assert portal.statistics().refused["not-opened"] >= 2
 
@@ -352,3 +352,47 @@ async def test_a_relayed_server_is_not_called(autojump_clock, caplog):
         await trio.sleep(1000)
         with pytest.raises(trio.WouldBlock):
             cluster.failures.receive_nowait()
+
+
+@pytest.mark.parametrize(
+    ("url", "lines"), [("ws://portal.example:80", 1), ("wss://portal.example", 0), ("ws://127.0.0.1:80", 0)]
+)
+async def test_a_line_without_tls_to_another_machine_is_warned_of_once(autojump_clock, caplog, url, lines):
+    _, config = introduce()
+    config.servers = [attrs.evolve(config.servers[0], url=url)]
+    async with open_service(config, network=MemoryNetwork()):
+        await trio.sleep(3600)
+    assert len([line for line in records(caplog) if "has no TLS of its own" in line]) == lines
+
+
+async def test_a_server_that_waits_itself_is_left_and_called_again(autojump_clock):
+    # Protocol page *wire*, section 4: server_is_secondary.
+    network = MemoryNetwork()
+    portal_config, config = introduce()
+    (listener,) = await network.listen(None, PORT)
+
+    async def secondary():
+        stream = await listener.accept()
+        server = RawServer(stream, portal_config)
+        await server.shake_hands(server_is_secondary=True)
+        await server.wait_end()
+
+    async with failing(config, network) as cluster:
+        for _ in range(2):
+            await secondary()
+            failure = await cluster.failures.receive()
+            assert failure.reason == "the server is itself waiting to take over"
+            assert not failure.refused
+
+
+@pytest.mark.parametrize("behaviour", ["rubbish", "reflect", "repeat", "silent-close", "binary"])
+async def test_a_server_that_breaks_the_handshake_is_refused_and_called_again(autojump_clock, behaviour):
+    network = MemoryNetwork()
+    portal_config, config = introduce()
+    (listener,) = await network.listen(None, PORT)
+    async with failing(config, network) as cluster:
+        for _ in range(2):
+            server = RawServer(await listener.accept(), portal_config)
+            await server.misbehave(behaviour)
+            assert (await cluster.failures.receive()).refused
+            assert cluster.peers == ()

@@ -109,7 +109,7 @@ async def test_many_services_in_one_process_do_not_share_anything(autojump_clock
 
 async def test_one_portal_serves_many_clients_and_keeps_their_messages_apart(autojump_clock):
     network = MemoryNetwork()
-    portal_config = ServiceConfig.create("portal", url=f"ws://portal:{PORT}", port=PORT)
+    portal_config = ServiceConfig.create("portal", url=f"ws://localhost:{PORT}", port=PORT)
     names = [f"cluster{number}" for number in range(20)]
     invites = {name: portal_config.add_client(name, "127.0.0.1", zone) for name in names for zone in ["z"]}
 

@@ -69,6 +69,22 @@ def test_the_host_header_names_a_port_only_where_it_must():
     assert Url.parse("https://h.example").path == "/"
 
 
+@pytest.mark.parametrize(
+    ("text", "local"),
+    [
+        ("ws://localhost:1", True),
+        ("ws://a.localhost:1", True),
+        ("ws://127.3.4.5:1", True),
+        ("ws://[::1]:1", True),
+        ("ws://localhost.example:1", False),
+        ("ws://10.0.0.1:1", False),
+        ("ws://[2001:db8::1]:1", False),
+    ],
+)
+def test_only_what_can_mean_nothing_else_is_this_machine(text, local):
+    assert Url.parse(text).is_local is local
+
+
 @given(st.text(max_size=60))
 def test_any_text_gives_a_url_or_a_config_error(text):
     for candidate in (text, "ws://" + text):
