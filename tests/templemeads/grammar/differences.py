@@ -1,4 +1,4 @@
-"""Where we knowingly read otherwise than the published client of the reference, and why.
+"""Where we knowingly read otherwise than the published client of the reference implementation, and why.
 
 Whatever is not listed here must be read alike; `test_differential` holds that.
 """

@@ -1,4 +1,4 @@
-"""The published client of the reference, asked the same questions as our grammar.
+"""The published client of the reference implementation, asked the same questions as our grammar.
 
 A `Kind` is one sort of text. Ours and theirs each turn a text into what they make of it (a JSON-like value to
 compare, with the canonical text in it), or refuse it.

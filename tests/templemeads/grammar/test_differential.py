@@ -1,4 +1,4 @@
-"""Our grammar and the published client of the reference must make the same of every text.
+"""Our grammar and the published client of the reference implementation must make the same of every text.
 
 Set ``TEMPLEMEADS_EXAMPLES`` to a number to ask more questions of each sort than an ordinary run does.
 """

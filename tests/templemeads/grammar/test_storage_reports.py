@@ -173,3 +173,14 @@ def test_unknown_fields_survive_merging() -> None:
     written = (old + new).to_json(unknown=True)
     assert (written["a"], written["b"]) == (2, [1])
     assert "a" not in (old + new).to_json()
+
+
+@given(storage_reports(), date_ranges())
+def test_filtering_a_report_of_a_portal_filters_each_project(report: StorageReport, days: DateRange) -> None:
+    kept = report.filtered(days)
+    assert kept.reports == {project: each.filtered(days) for project, each in report.reports.items()}
+
+
+def test_a_report_is_added_only_to_a_report() -> None:
+    with pytest.raises(TypeError):
+        report("2024-01-01T00:00:00Z") + 1

@@ -385,3 +385,20 @@ def test_counts_have_limits_however_they_come(value: int) -> None:
     with pytest.raises(ParseError):
         DailyProjectUsageReport(num_jobs=value)
     assert DailyProjectUsageReport(num_jobs=U64_MAX).num_jobs == U64_MAX
+
+
+def test_reports_are_added_and_scaled_only_by_what_makes_sense() -> None:
+    report = ProjectUsageReport(PROJECT, {ONE: DAY})
+    portal = UsageReport(PortalIdentifier("waldur"), {PROJECT: report})
+    for add in (lambda: DAY + report, lambda: report + DAY):
+        with pytest.raises(TypeError):
+            add()
+    for one in (DAY, report, portal):
+        with pytest.raises(TypeError):
+            one * "2"
+
+
+@given(usage_reports(), date_ranges())
+def test_filtering_a_report_of_a_portal_filters_each_project(report: UsageReport, days: DateRange) -> None:
+    kept = report.filtered(days)
+    assert kept.reports == {project: each.filtered(days) for project, each in report.reports.items()}

@@ -71,7 +71,7 @@ def test_an_error_that_is_meant_is_an_answer(error: Exception) -> None:
     async def refuse(envelope: Envelope) -> Job:
         raise error
 
-    check_handler(refuse, **FEW)
+    check_handler(refuse, only=[AddUser], **FEW)
 
 
 def test_other_errors_are_answers_only_where_that_is_said() -> None:
@@ -147,7 +147,7 @@ def test_a_handler_that_never_ends_is_found_in_no_time() -> None:
         await trio.sleep_forever()
         raise AssertionError
 
-    assert "not ended after 60 seconds" in failure(wait, patience=60, **FEW)
+    assert "not ended after 60 seconds" in failure(wait, patience=60, only=[AddUser], **FEW)
 
 
 def test_a_handler_may_take_its_time() -> None:
@@ -165,23 +165,23 @@ def test_an_unfinished_or_foreign_job_is_no_answer() -> None:
     async def foreign(envelope: Envelope) -> Job:
         return Job.parse("a.b get_offerings").pending().completed()
 
-    assert "job that is Running" in failure(running, **FEW)
-    assert "completed" in failure(foreign, **FEW)
+    assert "job that is Running" in failure(running, only=[AddUser], **FEW)
+    assert "completed" in failure(foreign, only=[AddUser], **FEW)
 
 
 def test_a_plain_value_without_a_result_type_is_found() -> None:
     async def number(envelope: Envelope) -> Any:
         return 5
 
-    assert "no result type" in failure(number, **FEW)
+    assert "no result type" in failure(number, only=[AddUser], **FEW)
 
 
 def test_a_value_that_the_grammar_refuses_is_found() -> None:
     async def parse(envelope: Envelope) -> Any:
         return UserMapping.parse("nonsense")
 
-    assert "grammar refuses" in failure(parse, **FEW)
-    check_handler(parse, may_raise=(ParseError,), **FEW)
+    assert "grammar refuses" in failure(parse, only=[AddUser], **FEW)
+    check_handler(parse, may_raise=(ParseError,), only=[AddUser], **FEW)
 
 
 def test_what_cannot_be_checked_is_refused() -> None:
@@ -201,4 +201,4 @@ def test_an_object_with_an_async_call_is_a_handler() -> None:
         async def __call__(self, envelope: Envelope) -> Job:
             raise JobError("closed")
 
-    check_handler(Portal(), **FEW)
+    check_handler(Portal(), only=[AddUser], **FEW)
