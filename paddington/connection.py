@@ -335,12 +335,14 @@ class Connection:
             with trio.CancelScope() as stalled:
                 async for text in self._to_write:
                     waiting = [text, *self._also_waiting()]
-                    while waiting:
-                        frame, sealed = self._session.seal_some(waiting)
-                        stalled.deadline = trio.current_time() + self._limits.watchdog_seconds
-                        await self._websocket.send(frame)
-                        self._sent += sealed
-                        del waiting[:sealed]
+                    with self._websocket.gathering():
+                        while waiting:
+                            frame, sealed = self._session.seal_some(waiting)
+                            stalled.deadline = trio.current_time() + self._limits.watchdog_seconds
+                            await self._websocket.send(frame)
+                            self._sent += sealed
+                            del waiting[:sealed]
+                        await self._websocket.flush()
                     stalled.deadline = math.inf
             if stalled.cancelled_caught:
                 self._lose(f"the peer took nothing for {self._limits.watchdog_seconds:g} s")

@@ -9,10 +9,17 @@ Rule 2. A send that does not finish breaks the stream: half a frame may be on th
 Rule 3. Bytes that come without completing a message are counted; above a limit the stream breaks itself.
 """
 
+import contextlib
+from collections.abc import Iterator
+from typing import Final
+
 import trio
 
 from paddington.causes import explain
 from paddington.text import quoted
+
+GATHERED: Final = 64 * 1024
+"""Bytes that are held back at most while small sends are gathered: about what a socket takes at once."""
 
 
 class GuardedStream(trio.abc.Stream):
@@ -37,6 +44,7 @@ class GuardedStream(trio.abc.Stream):
         self._why: str | None = None
         self._broken = False
         self._closed = False
+        self._gathered: bytearray | None = None
         self.ended = trio.Event()
         self.received_bytes = 0
         self.sent_bytes = 0
@@ -60,8 +68,37 @@ class GuardedStream(trio.abc.Stream):
         self._broken = True
         self._end(why)
 
+    @contextlib.contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Make one send of the many in this block: one step of the kernel, and one waking up of the peer.
+
+        The block ends with `flush`. Left in another way, it breaks the stream, by rule 2.
+        """
+        self._gathered = bytearray()
+        try:
+            yield
+        finally:
+            if self._gathered:
+                self.fail("a message could not be sent to its end")
+            self._gathered = None
+
+    async def flush(self) -> None:
+        """Send what was gathered."""
+        if self._gathered:
+            gathered, self._gathered = self._gathered, bytearray()
+            await self._send(gathered)
+
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send everything, or break the stream."""
+        """Send everything, or break the stream; while gathering, not a checkpoint until there is much."""
+        self._check()
+        if self._gathered is not None:
+            self._gathered += data
+            if len(self._gathered) >= GATHERED:
+                await self.flush()
+            return
+        await self._send(data)
+
+    async def _send(self, data: bytes | bytearray | memoryview) -> None:
         self._check()
         finished = False
         try:

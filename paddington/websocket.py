@@ -17,6 +17,7 @@ in the
 No ping is ever sent: existing services take one for a message during the handshake.
 """
 
+import contextlib
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -92,6 +93,21 @@ class WebSocket:
         try:
             await self._connection.send_message(message)
         except trio_websocket.ConnectionClosed:
+            raise ConnectionLostError(self._why()) from None
+
+    def gathering(self) -> contextlib.AbstractContextManager[None]:
+        """Send what is sent in this block together; it ends with `flush`."""
+        return self.stream.gathering()
+
+    async def flush(self) -> None:
+        """Send what was gathered.
+
+        Raises:
+            ConnectionLostError: The connection is over.
+        """
+        try:
+            await self.stream.flush()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
             raise ConnectionLostError(self._why()) from None
 
     async def receive(self) -> str | bytes:

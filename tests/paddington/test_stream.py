@@ -12,7 +12,7 @@ from trio.testing import (
     wait_all_tasks_blocked,
 )
 
-from paddington.stream import GuardedStream
+from paddington.stream import GATHERED, GuardedStream
 from paddington.testing import PIPE_BYTES, MemoryNetwork
 
 PLENTY = 10**9
@@ -168,3 +168,38 @@ class Broken(trio.abc.SendStream):
 
     async def aclose(self):
         pass
+
+
+async def test_what_is_gathered_goes_out_together_and_in_order():
+    sender, receiver = memory_stream_one_way_pair()
+    stream = guarded(trio.StapledStream(sender, receiver))
+    with stream.gathering():
+        await stream.send_all(b"one ")
+        await stream.send_all(b"two ")
+        await wait_all_tasks_blocked()
+        assert stream.sent_bytes == 0
+        await stream.flush()
+    await stream.send_all(b"three")
+    assert await receiver.receive_some() == b"one two three"
+    assert stream.sent_bytes == 13
+
+
+async def test_no_more_is_gathered_than_some_amount():
+    sender, _ = memory_stream_one_way_pair()
+    stream = guarded(trio.StapledStream(sender, _))
+    with stream.gathering():
+        await stream.send_all(bytes(GATHERED - 1))
+        assert stream.sent_bytes == 0
+        await stream.send_all(b"x")
+        assert stream.sent_bytes == GATHERED
+
+
+async def test_what_was_gathered_and_not_sent_breaks_the_stream():
+    sender, receiver = memory_stream_one_way_pair()
+    stream = guarded(trio.StapledStream(sender, receiver))
+    with pytest.raises(ZeroDivisionError), stream.gathering():
+        await stream.send_all(b"half")
+        raise ZeroDivisionError
+    assert stream.why == "a message could not be sent to its end"
+    with pytest.raises(trio.BrokenResourceError):
+        await stream.send_all(b"more")
