@@ -177,5 +177,11 @@ def _resource(units: str, node: Node) -> float:
 
 
 def _plain(number: float) -> str:
-    text = format(decimal.Decimal(repr(number)), "f")
-    return text.removesuffix(".0")
+    shortest = decimal.Decimal(repr(number))
+    # Where two shortest texts are equally near, Python takes the even one and existing agents the greater.
+    *digits, last = decimal.Decimal(number).as_tuple().digits
+    if last == 5 and tuple(digits) == shortest.as_tuple().digits:
+        greater = shortest + decimal.Decimal((0, (1,), int(shortest.as_tuple().exponent)))
+        if float(greater) == number:
+            shortest = greater
+    return format(shortest, "f").removesuffix(".0")
