@@ -190,7 +190,8 @@ class Job:
     @property
     def is_finished(self) -> bool:
         """Whether the job has its final result or error."""
-        return self.status.is_finished
+        status = self.status
+        return status is Status.COMPLETE or status is Status.ERROR
 
     @property
     def progress(self) -> str | None:

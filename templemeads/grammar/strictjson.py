@@ -77,7 +77,8 @@ def refuse_repeated(value: Mapping[str, JSON], fields: Container[str]) -> None:
 
     """
     for name in value:
-        refuse_surrogates(name)
+        if not name.isascii():
+            refuse_surrogates(name)
     if isinstance(value, RepeatedKeys):
         seen: set[str] = set()
         for name, _ in value.pairs:
