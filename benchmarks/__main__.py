@@ -20,6 +20,7 @@ SCRIPTS = {
     "resync": ["--jobs", "100000"],
     "idle": ["--peers", "500"],
     "micro": [],
+    "imports": [],
 }
 """What keeps the whole below five minutes; each script alone does more if asked to."""
 

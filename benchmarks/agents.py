@@ -56,12 +56,14 @@ def write_row(
 
 
 @contextlib.asynccontextmanager
-async def open_row(paths: Sequence[Path]) -> AsyncIterator[Agent]:
-    """Run the first agent here and the others in processes of their own; all are connected."""
+async def open_row(paths: Sequence[Path], pids: list[int] | None = None) -> AsyncIterator[Agent]:
+    """Run the first agent here and the others in processes of their own, noted in ``pids``; all are connected."""
     async with contextlib.AsyncExitStack() as stack:
         agent = await stack.enter_async_context(open_agent(AgentConfig.load(paths[0])))
         for path in paths[1:]:
-            await stack.enter_async_context(child("agents.py", path))
+            process = await stack.enter_async_context(child("agents.py", path))
+            if pids is not None:
+                pids.append(process.pid)
         with trio.fail_after(30):
             await agent.wait_for(paths[1].stem)
             # The far end answers only when the whole row is connected.

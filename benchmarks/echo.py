@@ -37,14 +37,18 @@ async def serve(port: int, settings: dict[str, int]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def open_echo(*, tuned: bool = True) -> AsyncIterator[trio_websocket.WebSocketConnection]:
-    """Run the server in a process of its own, and connect with it."""
+async def open_echo(
+    *, tuned: bool = True, pids: list[int] | None = None
+) -> AsyncIterator[trio_websocket.WebSocketConnection]:
+    """Run the server in a process of its own, noted in ``pids``, and connect with it."""
     port = free_port()
     settings = TUNED if tuned else {}
     async with (
-        child("echo.py", str(port), *([] if tuned else ["--plain"])),
+        child("echo.py", str(port), *([] if tuned else ["--plain"])) as process,
         trio_websocket.open_websocket_url(f"ws://127.0.0.1:{port}", **settings) as connection,
     ):
+        if pids is not None:
+            pids.append(process.pid)
         yield connection
 
 

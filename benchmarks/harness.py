@@ -189,6 +189,15 @@ async def child(*command: str | Path) -> AsyncIterator[trio.Process]:
             process.terminate()
 
 
+def processor_seconds(pid: int) -> float:
+    """Give the processor time that a process has used, the system's included, from /proc; 0 where there is none."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_kib(pid: int | None = None) -> int:
     """Give the memory that a process holds, from /proc; 0 where there is none."""
     try:

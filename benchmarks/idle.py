@@ -6,12 +6,10 @@ One agent in a process of its own; its peers are services in this process, each 
 from __future__ import annotations
 
 import argparse
-import os
 import time
-from pathlib import Path
 
 import trio
-from harness import Report, arguments, child, finish, free_port, resident_kib, scratch
+from harness import Report, arguments, child, finish, free_port, processor_seconds, resident_kib, scratch
 
 from paddington import Connection, ServiceConfig, open_service
 from templemeads import AgentConfig, AgentType
@@ -19,14 +17,6 @@ from templemeads.commands import Register, Sync, encode
 
 AT_ONCE = 32
 """Handshakes under way: fewer than an agent allows to one address."""
-
-
-def processor_seconds(pid: int) -> float:
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def main(options: argparse.Namespace) -> Report:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+import time
 from functools import partial
 
 import agents
 import echo
 import trio
-from harness import Report, arguments, finish, quantile, scratch
+from harness import Report, arguments, finish, processor_seconds, quantile, scratch
 
 CONTESTANTS = ("memory, own", "memory, compatible", "sqlite, own", "sqlite, compatible")
 
@@ -26,10 +27,12 @@ async def main(options: argparse.Namespace) -> Report:
     medians: dict[str, list[float]] = {}
     tails: dict[str, list[float]] = {}
     under_load: dict[str, list[float]] = {}
+    work: dict[str, list[float]] = {}
+    pids: dict[str, list[int]] = {name: [] for name in ("echo", "echo, tuned", *CONTESTANTS)}
     with scratch() as directory:
         async with contextlib.AsyncExitStack() as stack:
-            plain = await stack.enter_async_context(echo.open_echo(tuned=False))
-            tuned = await stack.enter_async_context(echo.open_echo())
+            plain = await stack.enter_async_context(echo.open_echo(tuned=False, pids=pids["echo"]))
+            tuned = await stack.enter_async_context(echo.open_echo(pids=pids["echo, tuned"]))
             bursts = {"echo": partial(echo.burst, plain), "echo, tuned": partial(echo.burst, tuned)}
             for name in options.only or CONTESTANTS:
                 place = directory / name.replace(", ", "-")
@@ -37,26 +40,31 @@ async def main(options: argparse.Namespace) -> Report:
                 paths = agents.write_row(
                     place, ["portal", "cluster"], sqlite="sqlite" in name, dense="own" in name
                 )
-                agent = await stack.enter_async_context(agents.open_row(paths))
+                agent = await stack.enter_async_context(agents.open_row(paths, pids[name]))
                 bursts[name] = partial(agents.burst, agent, paths)
             for number in range(options.rounds + 1):
                 for name, burst in bursts.items():
+                    used = time.process_time() + sum(map(processor_seconds, pids[name]))
                     rate, loaded = await burst(100, options.seconds)
+                    used = time.process_time() + sum(map(processor_seconds, pids[name])) - used
                     _, alone = await burst(1, options.seconds / 2)
                     if number:  # the first round warms up
                         rates.setdefault(name, []).append(rate)
+                        work.setdefault(name, []).append(used / len(loaded))
                         medians.setdefault(name, []).append(quantile(alone, 0.5))
                         tails.setdefault(name, []).append(quantile(alone, 0.99))
                         under_load.setdefault(name, []).append(quantile(loaded, 0.99))
     for name in bursts:
         report.add(f"{name}: 100 under way", rates[name], "/s")
         report.add(f"{name}: 100 under way, p99", [t * 1e3 for t in under_load[name]], "ms")
+        report.add(f"{name}: processor time, both sides", [t * 1e6 for t in work[name]], "us")
         report.add(f"{name}: alone, p50", [t * 1e6 for t in medians[name]], "us")
         report.add(f"{name}: alone, p99", [t * 1e6 for t in tails[name]], "us")
     for name, least in (("memory, compatible", 0.5), ("memory, own", 2.5)):
         if name in rates:
             report.ratio(f"{name}: jobs / echoes", rates[name], rates["echo"], at_least=least)
             report.ratio(f"{name}: jobs / tuned echoes", rates[name], rates["echo, tuned"])
+            report.ratio(f"{name}: echo's processor time / job's", work["echo"], work[name])
             report.ratio(f"{name}: time alone / echo's", medians[name], medians["echo"], at_most=2.5)
     for framing in ("compatible", "own"):
         if f"sqlite, {framing}" in rates:
