@@ -107,7 +107,12 @@ class Dialler:
             self.server.peer, self.server.url, explain(group), refused, self.failures
         )
         if self.failed is not None:
-            self.failed(self.last_failure)
+            try:
+                self.failed(self.last_failure)
+            except Exception:
+                logger.exception(
+                    "%s: the function that is told of failed calls failed", self.host.config.name
+                )
 
     def _log(self, failure: DialFailure, pause: float) -> None:
         reason, when = self._logged

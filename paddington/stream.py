@@ -45,6 +45,7 @@ class GuardedStream(trio.abc.Stream):
         self._broken = False
         self._closed = False
         self._gathered: bytearray | None = None
+        self._flushing = False
         self.ended = trio.Event()
         self.received_bytes = 0
         self.sent_bytes = 0
@@ -83,17 +84,21 @@ class GuardedStream(trio.abc.Stream):
             self._gathered = None
 
     async def flush(self) -> None:
-        """Send what was gathered."""
-        if self._gathered:
-            gathered, self._gathered = self._gathered, bytearray()
-            await self._send(gathered)
+        """Send what was gathered, and what joins it meanwhile: the library answers pings whenever they come."""
+        self._flushing = True
+        try:
+            while self._gathered:
+                gathered, self._gathered = self._gathered, bytearray()
+                await self._send(gathered)
+        finally:
+            self._flushing = False
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send everything, or break the stream; while gathering, not a checkpoint until there is much."""
         self._check()
         if self._gathered is not None:
             self._gathered += data
-            if len(self._gathered) >= GATHERED:
+            if len(self._gathered) >= GATHERED and not self._flushing:
                 await self.flush()
             return
         await self._send(data)

@@ -396,3 +396,17 @@ async def test_a_server_that_breaks_the_handshake_is_refused_and_called_again(au
             await server.misbehave(behaviour)
             assert (await cluster.failures.receive()).refused
             assert cluster.peers == ()
+
+
+async def test_a_mistake_in_the_function_that_is_told_does_not_end_the_service(autojump_clock, caplog):
+    network = MemoryNetwork()
+    portal_config, config = introduce()
+
+    def mistaken(failure):
+        raise ZeroDivisionError
+
+    async with open_service(config, network=network, dial_failed=mistaken) as cluster:
+        await trio.sleep(5)
+        async with open_service(portal_config, network=network):
+            assert isinstance(await cluster.events.receive(), Connected)
+    assert any("told of failed calls failed" in line for line in records(caplog))

@@ -507,3 +507,32 @@ async def test_an_honest_handshake_object_serves_as_server_too():
     server = ServerHandshake(local_of(portal_config), portal_config.clients, client.headers(), unix_seconds=0)
     client.receive(server.receive(client.first_frame()).frame)
     assert portal_config.port == PORT
+
+
+@pytest.mark.parametrize("size", [300, 20_000])
+async def test_pings_while_much_is_on_its_way_are_answered_and_nothing_is_lost(autojump_clock, size):
+    async with world() as it:
+        client, _, outcome = await raw_cluster(it.network, it.cluster_config)
+        assert isinstance(await it.portal.events.receive(), Connected)
+        texts = [f"{number} " + "x" * size for number in range(60)]
+        for text in texts:
+            await it.portal.send(CLUSTER, text)
+        await wait_all_tasks_blocked()
+        # The line is full, and the writer in the middle of a message.
+        for _ in range(100):
+            await client.send(Ping(b"x" * 125))
+        await wait_all_tasks_blocked()
+        got, pongs = [], 0
+        while len(got) < len(texts) or pongs < 100:
+            text = ""
+            while isinstance(event := await client.receive(), TextMessage):
+                text += event.data
+                if event.message_finished:
+                    got.append(outcome.session.open(text))
+                    break
+            else:
+                assert isinstance(event, Pong), event
+                pongs += 1
+        assert got == texts
+        assert it.portal.peers[-1] == CLUSTER
+        await client.stream.aclose()
