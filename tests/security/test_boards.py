@@ -413,3 +413,35 @@ async def test_a_wall_clock_that_jumps_expires_and_delays_nothing_that_is_under_
             for agent in attacked.agents.values():
                 agent._clock = lambda jump=jump: calendar() + jump
             await attacked.honest_job()
+
+
+@pytest.mark.case("P65")
+async def test_a_thousand_waiters_wake_and_leave_nothing_behind(autojump_clock):
+    go_on = trio.Event()
+
+    async def handler(envelope):
+        if "slow" in str(envelope.job.instruction):
+            await go_on.wait()
+        return envelope.job.completed("done")
+
+    woken = []
+    async with estate(handler=handler) as attacked:
+        portal = attacked["portal"]
+        job = await portal.submit(f"{ROUTE} remove_user slow.proj.portal")
+
+        async def wait(scope=None):
+            with scope or trio.CancelScope():
+                woken.append((await job.wait()).result())
+
+        async with trio.open_nursery() as nursery:
+            scopes = [trio.CancelScope() for _ in range(500)]
+            for scope in scopes:
+                nursery.start_soon(wait, scope)
+                nursery.start_soon(wait)
+            await settle()
+            # Half of them give up in the very instant in which the others are woken.
+            go_on.set()
+            for scope in scopes:
+                scope.cancel()
+        assert woken == ["done"] * 500
+        assert not len(portal._watches)
