@@ -1,5 +1,6 @@
-"""``python -m cli``: the same as the command ``templemeads``."""
+"""``python -m cli``: the command ``templemeads``, where it is not installed."""
 
-from cli.main import main
+from .main import main
 
-main(prog_name="templemeads")
+if __name__ == "__main__":
+    main(prog_name="templemeads")

@@ -129,7 +129,15 @@ IGNORED: Final = (
 
 @click.command()
 @click.argument("name")
-@click.option("-t", "--type", "agent_type", type=click.Choice(TYPES), default="instance", show_default=True)
+@click.option(
+    "-t",
+    "--type",
+    "agent_type",
+    type=click.Choice(TYPES),
+    default="instance",
+    show_default=True,
+    help="What it is.",
+)
 @click.option(
     "-p", "--port", type=click.IntRange(0, 65535), default=8042, show_default=True, help="Port to listen on."
 )

@@ -9,6 +9,7 @@ import click
 
 from .app import App, pass_app
 from .control import ask_once
+from .group import Failure
 from .output import duration, print_json, print_table, say, size, warn
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print data for programs.")
@@ -123,7 +124,8 @@ def restart(app: App, path: str, *, hard: bool, yes: bool, as_json: bool) -> Non
     kind = "hard" if hard else "soft"
     if not yes:
         what = "All its jobs are cancelled" if not hard else "Its process ends; jobs wait in its store"
-        click.confirm(f"A {kind} restart of {path or 'this agent'}. {what}. Go on?", abort=True, err=True)
+        if not click.confirm(f"A {kind} restart of {path or 'this agent'}. {what}. Go on?", err=True):
+            raise Failure("Nothing was restarted")
     ask_once(app, {"do": "restart", "path": path, "type": kind})
     if as_json:
         print_json({"path": path, "type": kind})

@@ -59,7 +59,7 @@ async def _until_change(watched: list[Path], before: dict[Path, float], scope: t
 
 def command_without_reload() -> list[str]:
     """Return the command that was given, without ``--reload``."""
-    return [sys.executable, *(word for word in sys.argv if word != "--reload")]
+    return [sys.executable, *(word for word in sys.orig_argv[1:] if word != "--reload")]
 
 
 def _times(watched: list[Path]) -> dict[Path, float]:

@@ -158,7 +158,7 @@ class AgentConfig:
             return
         file = read_checked(path, "configuration")
         document = edit_toml(file.text, f"The configuration {str(file.path)[:300]!r}")
-        update(document, self.to_toml(), whole=WHOLE_TABLES)
+        update(document, self.to_toml(), whole=WHOLE_TABLES | {"extras"})
         write_private(path, tomlkit.dumps(document))
 
 

@@ -22,11 +22,12 @@ def notify(state: str, environment: Mapping[str, str] = os.environ) -> bool:
     if not address.startswith(("/", "@")):
         return False
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)  # a queue that nobody empties must not stop the agent
         try:
             sender.connect(address.replace("@", "\0", 1) if address.startswith("@") else address)
             sender.send(state.encode())
         except OSError:
-            return False  # whoever started us has gone; that is no reason to fail
+            return False  # whoever started us has gone, or does not listen; that is no reason to fail
     return True
 
 

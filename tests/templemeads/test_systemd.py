@@ -28,6 +28,11 @@ def test_without_systemd_nothing_happens(address):
     assert not notify("READY=1", {"NOTIFY_SOCKET": address})
 
 
+def test_one_who_does_not_listen_does_not_stop_the_agent(systemd):
+    _, environment = systemd
+    assert not all(notify("WATCHDOG=1" + "x" * 10_000, environment) for _ in range(1_000))
+
+
 def test_an_abstract_address_begins_with_an_at_sign():
     name = f"templemeads-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
