@@ -32,7 +32,7 @@ from paddington.limits import Limits
 from paddington.messages import KEEPALIVE
 from paddington.peer import Peer
 from paddington.refusals import Refusals
-from paddington.session import AnySession
+from paddington.session import AnySession, Frame
 from paddington.websocket import WebSocket
 
 logger: Final = logging.getLogger(__name__)
@@ -293,28 +293,33 @@ class Connection:
 
     async def _read(self) -> None:
         try:
-            while True:
-                with trio.move_on_after(self._limits.watchdog_seconds) as watchdog:
+            # One scope whose deadline moves, since a scope for each frame costs as much as opening one.
+            with trio.CancelScope() as watchdog:
+                while True:
+                    watchdog.deadline = trio.current_time() + self._limits.watchdog_seconds
                     frame = await self._websocket.receive()
-                if watchdog.cancelled_caught:
-                    self._lose(f"nothing was heard for {self._limits.watchdog_seconds:g} s")
-                    return
-                self._last_heard = trio.current_time()
-                try:
-                    texts = self._session.open_some(frame)
-                except FrameError as exc:
-                    self._drop(exc)
-                    continue
-                self._received += len(texts)
-                for text in texts:
-                    if text == KEEPALIVE:
-                        self._keepalive_asked.set()
-                    else:
-                        await self._hand_on(text)
+                    watchdog.deadline = math.inf
+                    self._last_heard = trio.current_time()
+                    await self._take(frame)
+            if watchdog.cancelled_caught:
+                self._lose(f"nothing was heard for {self._limits.watchdog_seconds:g} s")
         except ConnectionLostError as exc:
             # While closing, the library ends this side before the closing handshake is over.
             if not self._closing:
                 self._lose(str(exc))
+
+    async def _take(self, frame: Frame) -> None:
+        try:
+            texts = self._session.open_some(frame)
+        except FrameError as exc:
+            self._drop(exc)
+            return
+        self._received += len(texts)
+        for text in texts:
+            if text == KEEPALIVE:
+                self._keepalive_asked.set()
+            else:
+                await self._hand_on(text)
 
     async def _hand_on(self, text: str) -> None:
         # While closing, nobody will take it any more.
