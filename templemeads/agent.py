@@ -46,10 +46,12 @@ from .commands import (
     Command,
     Delete,
     Error,
+    PortalRoutes,
     Put,
     Register,
     Sync,
     Update,
+    encode,
 )
 from .config import AgentConfig, store_path
 from .diagnostics import Ended, RunningHandler
@@ -65,6 +67,7 @@ from .notifications import NotificationHandler
 from .operations import Operations
 from .outcome import Erase, Kind, News, Outcome
 from .peers import AgentPeer, Peers
+from .portal_routes import CHECKERS, RouteTable
 from .refusals import Refusals
 from .runner import Finished, Runner
 from .sizes import fits_every_frame
@@ -120,9 +123,14 @@ class Agent:
         self.exchange = Exchange(
             config.service.name,
             is_neighbour=self.peers.__contains__,
+            is_connected=self._is_connected,
             limits=config.limits,
             payload_fits=partial(fits_every_frame, limits=config.service.limits),
         )
+        portals = [known.peer for known in self.peers.known if known.declared is AgentType.PORTAL]
+        self.portal_routes = RouteTable(self.name, portals, most=config.limits.portal_routes)
+        if config.agent_type in CHECKERS:
+            self.exchange.check_owner = self.portal_routes.check_owner
         self._store = store
         self._clock = clock
         self._watches = Watches()
@@ -136,6 +144,7 @@ class Agent:
         self.operations: Operations
         self.news_observers: list[Callable[[News], None]] = []
         self._stopping = False
+        self._restarting = False
 
     def __repr__(self) -> str:
         return f"<Agent {self.name} ({self.agent_type})>"
@@ -269,6 +278,8 @@ class Agent:
         """Put a job of our own (`Job.put`); on return the store has kept it."""
         if self._stopping:
             raise RefusedError(f"The agent {self.name!r} is stopping and takes no more jobs")
+        if self._restarting:
+            raise RefusedError(RESTARTING)
         kept, outcome = self.exchange.submit(job, peer, self.now())
         with bound(agent=self.name, peer=str(peer), job=str(kept.id)):
             _log.info("put %s to %s from %s", kept, peer.name, self.name)
@@ -331,6 +342,7 @@ class Agent:
             version=__version__,
             domain="greatwestern",
             domain_version=DOMAIN_VERSION,
+            supports_portal_routes=True,
             supports_structured_errors=True,
         )
 
@@ -342,6 +354,9 @@ class Agent:
             case Put() | Update() | Delete() | Sync() | BadPut():
                 if not link.is_registered:
                     self.refuse(link.peer, "unregistered", f"{type(command).__name__} before Register")
+                    return
+                if self._restarting:
+                    self._put_off(link.peer, command)
                     return
                 with (
                     bound(job=str(command.job.id))
@@ -356,6 +371,12 @@ class Agent:
                 self._refusals.tell(link.peer, "told", line, trio.current_time())
             case _ if not link.is_registered:
                 self.refuse(link.peer, "unregistered", f"{type(command).__name__} before Register")
+            case PortalRoutes():
+                taken = self.portal_routes.receive(link.peer, self.peers[link.peer].declared, command)
+                for refusal in taken.refusals:
+                    self.refuse(link.peer, "portal-route", refusal)
+                if taken.changed:
+                    self._tell_routes()
             case _:
                 self.operations.receive(link.peer, command)
 
@@ -385,7 +406,35 @@ class Agent:
         known.register = register
         link.is_registered = True
         _log.info("%s is registered as %s (%s %s)", link.peer, register.agent, *_shown(register))
+        self._tell_routes()
         self.peers.changed()
+
+    def _tell_routes(self) -> None:
+        """Tell each peer what it does not know yet of the portal routes in its zone."""
+        for known in self.peers.known:
+            link, register = known.link, known.register
+            if (
+                link is None
+                or not link.is_registered
+                or register is None
+                or known.declared is AgentType.PORTAL
+            ):
+                continue
+            if register.supports_portal_routes:
+                messages, told = self.portal_routes.messages_for(known.peer, link.routes_told)
+                # What found no room is told with the next change.
+                if all(link.outbox.add_text(encode(message)) for message in messages):
+                    link.routes_told = told
+
+    def _is_connected(self, peer: Peer) -> bool:
+        return self.peers[peer].link is not None
+
+    def _put_off(self, peer: Peer, command: Put | Update | Delete | Sync | BadPut) -> None:
+        """Take no job while the agent restarts; all but a ``Put`` comes again with the next ``Sync``."""
+        if isinstance(command, Put) and not command.job.is_finished:
+            self._carry_out(self.exchange.turn_away(peer, command.job, RESTARTING, self.now()))
+        else:
+            self.refuse(peer, "restarting", f"{type(command).__name__} during a soft restart")
 
     # -- the shell of the exchange ----------------------------------------------------------------------------------
 
@@ -492,6 +541,8 @@ class Agent:
 
     async def _serve(self, connection: Connection) -> None:
         """Serve one connection; paddington runs this in the connection's own task, behind its error wall."""
+        if self._restarting:
+            return
         link = Link(self, connection)
         known = self.peers[link.peer]
         known.link = link
@@ -504,6 +555,8 @@ class Agent:
         finally:
             if known.link is link:
                 known.link = None
+                if self.portal_routes.forget(link.peer):
+                    self._tell_routes()
             self.peers.changed()
 
     def _dial_failed(self, failure: DialFailure) -> None:
@@ -545,12 +598,45 @@ class Agent:
         if patience.cancelled_caught:
             _log.warning("%d handlers have not finished in time and are cancelled", self._runner.running)
             self._runner.cancel_all("the agent stops")
+        await self._close_links("the agent stops")
+
+    async def _close_links(self, reason: str) -> None:
+        links = [known.link for known in self.peers.known if known.link is not None]
         with trio.move_on_after(self.limits.flush_seconds):
             async with trio.open_nursery() as nursery:
-                for known in self.peers.known:
-                    if known.link is not None:
-                        nursery.start_soon(known.link.flush)
+                for link in links:
+                    nursery.start_soon(link.flush)
+        for link in links:
+            link.cut(reason)
 
+    async def soft_restart(self) -> None:
+        """Begin afresh without ending the process, as an operator asks for when something is stuck.
+
+        Every unfinished job ends with an error, its handler is cancelled, and every connection is closed in order; they
+        come back by themselves. Finished jobs stay, so that no answer is lost and nothing is run twice. Asked for again
+        meanwhile, this does nothing. Cancelled half-way, jobs have ended and some connections are still the old ones.
+
+        Source: the protocol page *operations*, section 3.1.
+
+        Raises:
+            StoreError: The ends cannot be kept.
+
+        """
+        if self._restarting:
+            return
+        self._restarting = True
+        _log.warning("%s begins afresh: unfinished jobs end with an error, connections are closed", self.name)
+        try:
+            self._carry_out(self.exchange.abandon("Agent soft restart - job cancelled", self.now()))
+            await self.wait_kept()
+            await self._close_links("soft restart")
+            self._counts.clear()
+        finally:
+            self._restarting = False
+
+
+RESTARTING: Final = "Agent is performing a soft restart - please retry"
+"""What a job is told that comes during one (*operations*, section 3.1)."""
 
 DOMAIN_VERSION: Final = "0.94.0"
 """The version of the grammar that we speak."""

@@ -120,6 +120,7 @@ class Board:
     _due: list[tuple[float, UUID]] = attrs.field(factory=list, init=False)
     _sizes: dict[UUID, int] = attrs.field(factory=dict, init=False)
     _characters: int = attrs.field(default=0, init=False)
+    _unfinished: int = attrs.field(default=0, init=False)
 
     # -- looking ------------------------------------------------------------------------------------------------
 
@@ -144,6 +145,11 @@ class Board:
     def tombstones(self) -> tuple[Job, ...]:
         """Jobs that were removed and are still remembered, oldest first."""
         return tuple(self._tombstones.values())
+
+    @property
+    def unfinished(self) -> int:
+        """How many jobs on the board have no end yet."""
+        return self._unfinished
 
     @property
     def characters(self) -> int:
@@ -201,6 +207,10 @@ class Board:
                 raise RefusedError(f"The board is full: it holds {len(self._jobs)} jobs")
             if self._characters + size_of(job) > self.limits.board_characters:
                 raise RefusedError(f"The board is full: its jobs hold {self._characters} characters")
+            if not job.is_finished and self._unfinished >= self.limits.jobs_in_flight:
+                raise RefusedError(
+                    f"{self._unfinished} jobs are under way with this peer already, which is the limit"
+                )
             self._deadlines[job.id] = self._deadline(job, now)
             change = Change.NEW
         else:
@@ -300,6 +310,7 @@ class Board:
         if there is not None:
             self._unindex(there)
         self._jobs[job.id] = job
+        self._unfinished += (not job.is_finished) - (there is not None and not there.is_finished)
         self._weigh(job.id, size_of(job))
         if job.status is Status.PENDING:
             self._pending.setdefault(_key(job), job.id)
@@ -310,6 +321,7 @@ class Board:
 
     def _forget(self, job: Job) -> None:
         self._unindex(job)
+        self._unfinished -= not job.is_finished
         self._weigh(job.id, 0)
         del self._jobs[job.id]
 

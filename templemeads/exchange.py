@@ -47,6 +47,7 @@ class Exchange:
     Attributes:
         name: The agent's own name in paths.
         is_neighbour: Tells whether a peer is configured, and so whether jobs can be sent to it at all.
+        is_connected: Tells whether a peer is there now.
         limits: How much is taken on.
         payload_fits: Tells whether the text of a command can be sent in one frame.
         check_owner: Raises `RefusedError` if a job that has arrived here asks for what is not its asker's
@@ -56,6 +57,7 @@ class Exchange:
 
     name: str
     is_neighbour: Callable[[Peer], bool] = _always
+    is_connected: Callable[[Peer], bool] = _always
     limits: Limits = attrs.field(factory=Limits)
     payload_fits: Callable[[str], bool] = _always
     check_owner: Callable[[Peer, Job], object] | None = None
@@ -124,6 +126,7 @@ class Exchange:
         if (problem := self._too_large(job)) is not None:
             raise RefusedError(problem)
         outcome = Outcome()
+        self._require_room_for_absent(peer, job)
         merged = self.board(peer).put(job, now)
         if merged.change is Change.DELETED:
             raise RefusedError(f"The job {job.id} was deleted")
@@ -178,6 +181,32 @@ class Exchange:
         self._pass_back(peer, ended, now, outcome)
         return outcome
 
+    def abandon(self, message: str, now: float) -> Outcome:
+        """Let every unfinished job end with an error, stop its handler, and tell the agent before us.
+
+        The agents after us learn of it by the next ``Sync``, which stops the job there too.
+
+        Args:
+            message: The error.
+            now: Seconds since 1970 UTC.
+
+        """
+        outcome = Outcome()
+        for peer, board in self._boards.items():
+            for job in tuple(board):
+                if job.is_finished:
+                    continue
+                there = board.get(job.id)
+                assert there is not None
+                if there.is_finished:
+                    continue  # a duplicate that has ended with its original
+                merged = board.merge(there.errored(message, kind="run", origin=self.name, now=now), now)
+                self._record(peer, merged, outcome)
+                self._stop(peer, job.id, "the agent restarts", outcome)
+                if self._flow(peer, job) is Flow.UPSTREAM:
+                    outcome.sends += [Send(peer, Kind.UPDATE, ended) for ended in (merged.job, *merged.ended)]
+        return outcome
+
     def sweep(self, now: float) -> Outcome:
         """Let expired jobs fail, stop their handlers, tell the agents before us, forget what is long over."""
         outcome = Outcome()
@@ -214,6 +243,13 @@ class Exchange:
                 refused = bad_job.refusal(int(now), LARGEST_VERSION)
                 if refused is not None:
                     outcome.answers.append(Answer(sender, encode_bad_put_answer(refused)))
+        return outcome
+
+    def turn_away(self, sender: Peer, job: Job, message: str, now: float) -> Outcome:
+        """Answer a ``Put`` with an error, without a look at it."""
+        outcome = Outcome()
+        outcome.refusals.append(Refusal(sender, "turned-away", f"{{{job.command[:200]}}}: {message}"))
+        self._answer_refused(sender, job, message, "unroutable", now, outcome)
         return outcome
 
     def _guard(
@@ -349,6 +385,7 @@ class Exchange:
         try:
             if (too_large := self._too_large(job)) is not None:
                 raise RefusedError(too_large)
+            self._require_room_for_absent(after, job)
             merged = self.board(after).merge(job, now)
         except RefusedError as error:
             self._fail(
@@ -445,6 +482,15 @@ class Exchange:
         )
         if job.version <= LARGEST_VERSION:
             outcome.answers.append(Answer(sender, encode(Update(refused))))
+
+    def _require_room_for_absent(self, peer: Peer, job: Job) -> None:
+        board = self.board(peer)
+        if (
+            job.id not in board
+            and board.unfinished >= self.limits.jobs_for_absent
+            and not self.is_connected(peer)
+        ):
+            raise RefusedError(f"{peer} is away, and {board.unfinished} jobs wait for it already: the limit")
 
     # -- small questions ----------------------------------------------------------------------------------------
 

@@ -52,6 +52,10 @@ class Limits:
         board_characters: Characters of commands and results that one board holds, deleted jobs included. A new job above
             it is refused with an error result; an update of a known one passes.
         boards: Boards, which is peers by name and zone. (Existing agents: 1 000.)
+        jobs_in_flight: Unfinished jobs on one board, whichever way they go. A new job above it is refused with an error
+            result, so that a peer that never answers cannot fill the board.
+        jobs_for_absent: Unfinished jobs on the board of a peer that is away. A new job for it above this is refused with
+            an error result. (Existing agents: 1 000 queued commands; what is above is lost.)
         sync_jobs: Jobs in one ``Sync`` that is received; a longer one is refused. (*newer-protocol*, section 10.4.)
         duplicates: Jobs that wait for the result of one original. (*jobs*, section 2.)
         duplicate_age_seconds: How old an original may be for another job to wait for it. (*jobs*, section 2.)
@@ -69,6 +73,7 @@ class Limits:
         queued_characters: Characters of control commands and of deleted jobs that wait for one slow peer; more are dropped.
         store_backlog: Changes that may wait for the store before links stop reading until it has caught up.
         refusal_log_seconds: One peer's refusals of one kind are logged at most once in this time.
+        portal_routes: Portal routes that one peer may tell in a zone; further ones are skipped.
         visited_names: Names in a ``HealthCheck``; a longer list is refused.
 
     """
@@ -76,6 +81,8 @@ class Limits:
     board_jobs: int = _whole(100_000)
     board_characters: int = _whole(256 * 2**20)
     boards: int = _whole(1_000)
+    jobs_in_flight: int = _whole(20_000)
+    jobs_for_absent: int = _whole(10_000)
     sync_jobs: int = _whole(10_000)
     duplicates: int = _whole(100)
     duplicate_age_seconds: float = _seconds(600)
@@ -91,6 +98,7 @@ class Limits:
     queued_characters: int = _whole(8 * 2**20)
     store_backlog: int = _whole(10_000)
     refusal_log_seconds: float = _seconds(60)
+    portal_routes: int = _whole(256)
     visited_names: int = _whole(1_000)
 
     @classmethod

@@ -55,6 +55,7 @@ class Link:
         self._connection = connection
         self.peer: Peer = connection.peer
         self.is_registered = False
+        self.routes_told: dict[str, str] = {}
         self.outbox = Outbox(agent.limits.updates_queued, agent.limits.queued_characters)
         self._scope = trio.CancelScope()
 
