@@ -53,6 +53,7 @@ def run(
     """
     import trio
 
+    from templemeads.config_check import advise
     from templemeads.logcontext import RecentLogs, bound
 
     from .log import configure_logging
@@ -74,6 +75,8 @@ def run(
             err=True,
         )
         return
+    for advice in advise(config):
+        logging.getLogger("templemeads").warning("%s", advice)
     recent = RecentLogs()
     logging.getLogger().addHandler(recent)
     config.store = store or config.store or default_store(app.config_path)

@@ -101,6 +101,11 @@ def check_config(text: str) -> list[Problem]:
     return sorted(problems, key=lambda problem: problem.line or 0)
 
 
+def advise(config: AgentConfig) -> list[str]:
+    """Return what works in a configuration but deserves a look, as sentences for the log."""
+    return [problem.text for problem in _advise(config, _Lines(""))]
+
+
 def looks_like_secret(value: str) -> bool:
     """Whether an entry of ``[extras]`` is, or could be, an encrypted value."""
     return value.startswith(PREFIX) or _LEGACY_SECRET.fullmatch(value) is not None

@@ -267,3 +267,88 @@ def test_a_configuration_is_shown_without_its_keys(portal):
         for client in AgentConfig.load(portal).service.clients:
             assert client.inner_key.hex() in text
             assert client.inner_key.hex() not in shown
+
+
+EXISTING = f"""\
+agent = "Instance"
+
+[service]
+name = "cluster"
+url = "wss://cluster.example.org:8046/"
+ip = "0.0.0.0"
+port = 8046
+heathcheck_port = 8080
+proxy_header = "X-Real-IP"
+
+[[service.servers]]
+name = "clusters"
+url = "wss://clusters.example.org:8045/"
+zone = "default"
+
+[service.servers.inner_key]
+data = "{"2c" * 32}"
+
+[service.servers.outer_key]
+data = "{"c2" * 32}"
+
+[[service.clients]]
+name = "freeipa"
+zone = "internal"
+
+[service.clients.ip]
+IP = "10.0.0.7"
+
+[service.clients.inner_key]
+data = "{"01" * 32}"
+
+[service.clients.outer_key]
+data = "{"02" * 32}"
+
+[[service.clients]]
+name = "slurm"
+zone = "internal"
+
+[service.clients.ip]
+Range = "10.1.0.0/16"
+
+[service.clients.inner_key]
+data = "{"03" * 32}"
+
+[service.clients.outer_key]
+data = "{"04" * 32}"
+
+[service.encryption.Environment]
+key = "OPENPORTAL_SECRET"
+
+[extras]
+some-option = "plain text"
+"""
+
+
+def test_the_file_of_an_existing_agent_works_unchanged(here):
+    path = here / "cluster-config.toml"
+    path.write_text(EXISTING)
+    path.chmod(0o600)
+    assert "error" not in call("-c", path, "config", "check")
+    assert len(json.loads(call("-c", path, "client", "list", "--json"))) == 2
+    call("-c", path, "client", "add", "filesystem", "--ip", "10.0.0.8", "-z", "internal")
+    call("-c", path, "client", "remove", "filesystem")
+    assert tomllib.loads(path.read_text()) == tomllib.loads(EXISTING)
+    assert path.read_text() == EXISTING
+
+
+def test_two_who_edit_at_once_lose_nothing(portal):
+    from concurrent.futures import ThreadPoolExecutor
+
+    from cli.app import App
+
+    def add(number):
+        with App(program="x", config_file=portal).edit() as config:
+            config.service.add_client(f"c{number}", "127.0.0.1")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, range(16)))
+    assert {client.name for client in AgentConfig.load(portal).service.clients} == {
+        f"c{n}" for n in range(16)
+    }
+    assert [path.name for path in portal.parent.iterdir()] == ["portal.toml"]
