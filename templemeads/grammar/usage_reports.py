@@ -162,8 +162,9 @@ class DailyProjectUsageReport(KeepsUnknown):
 
     @property
     def expansion_jobs(self) -> int:
-        """Over how many jobs expansion and run time were summed: all, where a report does not say."""
-        return self.num_expansion_jobs or self.num_jobs
+        """Over how many jobs expansion and run time were summed: all of them, where a report does not say."""
+        measured = self.total_runtime_seconds or self.total_expansion_milli
+        return self.num_expansion_jobs or (self.num_jobs if measured else 0)
 
     @property
     def mean_runtime_seconds(self) -> int:
@@ -277,7 +278,9 @@ class ProjectUsageReport(KeepsUnknown):
     @functools.cached_property
     def total(self) -> DailyProjectUsageReport:
         """The sum of all days, for its figures."""
-        return DailyProjectUsageReport.summed(self.reports.values())
+        days = self.reports.values()
+        jobs = min(sum(day.expansion_jobs for day in days), U64_MAX)
+        return attrs.evolve(DailyProjectUsageReport.summed(days), num_expansion_jobs=jobs)
 
     @property
     def total_usage(self) -> Usage:

@@ -402,3 +402,15 @@ def test_reports_are_added_and_scaled_only_by_what_makes_sense() -> None:
 def test_filtering_a_report_of_a_portal_filters_each_project(report: UsageReport, days: DateRange) -> None:
     kept = report.filtered(days)
     assert kept.reports == {project: each.filtered(days) for project, each in report.reports.items()}
+
+
+def test_a_day_of_an_older_agent_counts_all_its_jobs_for_the_means() -> None:
+    older = DailyProjectUsageReport(num_jobs=2, total_runtime_seconds=10, total_expansion_milli=6000)
+    newer = DailyProjectUsageReport(
+        num_jobs=4, num_expansion_jobs=3, total_runtime_seconds=20, total_expansion_milli=3000
+    )
+    idle = DailyProjectUsageReport(num_jobs=7)
+    assert (older.mean_runtime_seconds, older.mean_expansion_factor) == (5, 3.0)
+    assert idle.expansion_jobs == 0
+    total = ProjectUsageReport(PROJECT, {ONE: older, TWO: newer, Date(2024, 1, 3): idle}).total
+    assert (total.expansion_jobs, total.mean_runtime_seconds, total.mean_expansion_factor) == (5, 6, 1.8)
