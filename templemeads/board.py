@@ -199,7 +199,7 @@ class Board:
         if job.version > LARGEST_VERSION:
             raise RefusedError(f"The version {job.version} is above {LARGEST_VERSION}")
         if (grave := self._tombstones.get(job.id)) is not None:
-            _require_same_command(grave, job)
+            require_same_command(grave, job)
             return Merged(job, Change.DELETED)
         there = self._jobs.get(job.id)
         if there is None:
@@ -214,7 +214,7 @@ class Board:
             self._deadlines[job.id] = self._deadline(job, now)
             change = Change.NEW
         else:
-            _require_same_command(there, job)
+            require_same_command(there, job)
             if winner(there, job) is there:
                 return Merged(there, Change.UNCHANGED)
             change = Change.NEWER
@@ -229,11 +229,11 @@ class Board:
 
         """
         if (grave := self._tombstones.get(job.id)) is not None:
-            _require_same_command(grave, job)
+            require_same_command(grave, job)
             return Removed(None, None)
         there = self._jobs.get(job.id)
         if there is not None:
-            _require_same_command(there, job)
+            require_same_command(there, job)
             self._forget(there)
         forgotten = self._bury(there or job, now)
         first: Job | None = None
@@ -385,6 +385,12 @@ def _key(job: Job) -> _Key:
     return job.destination, job.instruction, job.forwarded_for
 
 
-def _require_same_command(there: Job, came: Job) -> None:
+def require_same_command(there: Job, came: Job) -> None:
+    """Hold a copy of a job to rule 3.
+
+    Raises:
+        RefusedError: It has another command.
+
+    """
     if (there.destination, there.instruction) != (came.destination, came.instruction):
         raise RefusedError(f"The id {came.id} stands for another command already")

@@ -23,7 +23,7 @@ import attrs
 
 from paddington import Peer
 
-from .board import Board, Change, Merged
+from .board import Board, Change, Merged, require_same_command
 from .commands import BadPut, Delete, Put, Sync, Update, encode, encode_bad_put_answer
 from .errors import JobError, PeerNotFoundError, RefusedError
 from .job import Job, Status, printable
@@ -314,6 +314,11 @@ class Exchange:
             outcome.refusals.append(
                 Refusal(sender, "expired", f"an update of {{{job.command[:200]}}} came too late")
             )
+            return
+        if (there := board.get(job.id)) is not None and there.is_finished:
+            # Whoever waited has been told this end. The boards' total order would let a later version replace it, so
+            # that ends which two agents gave independently meet somewhere; here the first one stays.
+            require_same_command(there, job)
             return
         merged = board.merge(job, now)
         if merged.change is Change.DELETED:
