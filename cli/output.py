@@ -47,7 +47,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
     widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
     for number, row in enumerate([list(headers), *cells]):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        click.secho(line, bold=number == 0)
+        click.secho(line, bold=True if number == 0 else None)
 
 
 def duration(seconds: float) -> str:

@@ -232,7 +232,7 @@ class Agent:
     @property
     def is_ready(self) -> bool:
         """Whether it listens, dials and takes jobs."""
-        return self._service is not None and not self._stopping
+        return self._service is not None and not self._stopping and not self._restarting
 
     def service_statistics(self) -> ServiceStatistics | None:
         """Return the figures of the connections, if the transport has any."""
@@ -306,7 +306,7 @@ class Agent:
                 current = self._watched(peer, job, watch)
                 if current != last:
                     await self.wait_kept()
-                    yield (last := current).kept_by(handle)
+                    yield (last := current).kept_by(handle)  # noqa: ASYNC119 - a watch holds no task and no scope
                     if current.is_finished:
                         return
                 else:

@@ -420,7 +420,7 @@ class Operations:
             self.exit_asked.set()
             return
         try:
-            await getattr(self._agent, "soft_restart")()  # noqa: B009 - until the agent has it
+            await self._agent.soft_restart()
             self.recorder.reset()
         except Exception:  # noqa: BLE001 - whatever went wrong, a fresh process is the remedy
             _log.exception("the soft restart failed: the process ends")

@@ -282,3 +282,24 @@ async def test_what_an_agent_tells_existing_agents_has_every_field_that_they_req
         assert value["peers"]["shared"]["engine"] == "templemeads"
         assert value["agent_type"] == AgentType.PORTAL.value
         assert value["last_updated"].endswith("Z")
+
+
+async def test_a_soft_restart_over_the_wire_ends_jobs_and_makes_connections_anew(autojump_clock):
+    started = trio.Event()
+
+    async def endless(envelope: Envelope) -> str:
+        started.set()
+        await trio.sleep_forever()
+
+    async with open_chain("waldur", "shared", handler=endless) as chain:
+        job = await chain.first.submit("waldur.shared add_user fred.proj.waldur")
+        await started.wait()
+        chain["shared"].operations.recorder.totals["failed"] = 3
+        await chain["waldur"].operations.restart("shared", "soft")
+        job = await job.wait()
+        assert job.result_text == "Agent soft restart - job cancelled"
+        await chain["waldur"].wait_gone("shared")
+        await chain["waldur"].wait_for("shared")
+        assert not chain["shared"].operations.exit_asked.is_set()
+        report = await chain["waldur"].operations.diagnostics("shared")
+        assert report["failed_jobs"] == report["running_jobs"] == []
