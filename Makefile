@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test check lint types contracts format coverage clean
+.PHONY: help setup demo test check lint types contracts format coverage bench soak clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,14 +24,14 @@ demo: $(STAMP) ## two agents, then four, in real processes
 	@$(BIN)/templemeads demo
 
 test: $(STAMP) ## the tests
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -m "not soak"
 
 check: lint types contracts ## lint, format, types, import contracts
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/flake8 --version >/dev/null && $(BIN)/flake8 --select=ASYNC102,ASYNC103,ASYNC101,ASYNC119 --max-line-length=110 paddington templemeads cli
+	@$(BIN)/flake8-async --enable=ASYNC101,ASYNC102,ASYNC103,ASYNC104,ASYNC119 $$(find paddington templemeads cli -name '*.py')
 
 types: $(STAMP)
 	@$(BIN)/mypy
@@ -42,6 +42,12 @@ contracts: $(STAMP)
 format: $(STAMP) ## let ruff format the tree
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
+
+bench: $(STAMP) ## the benchmarks, side by side with what they are compared to
+	@$(BIN)/python -m benchmarks
+
+soak: $(STAMP) ## the long runs: simulated networks for hours, real processes for a minute
+	@$(BIN)/python -m pytest -m soak
 
 coverage: $(STAMP) ## the tests, with branch coverage
 	@$(BIN)/coverage run -m pytest && $(BIN)/coverage report

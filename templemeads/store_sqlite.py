@@ -213,7 +213,7 @@ async def open_sqlite_store(agent: str, *, path: Path) -> AsyncIterator[BoardSto
                 nursery.cancel_scope.cancel(reason="the store closes")
         finally:
             with trio.CancelScope(shield=True):
-                await store.close()
+                await store.close()  # noqa: ASYNC102 - a thread cannot be cancelled, so a deadline would be a lie
     finally:
         lock.close()
 
