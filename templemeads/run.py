@@ -29,7 +29,8 @@ async def run_agent(
 
     The first signal stops the agent in order (`open_agent`); a second one hurries: handlers that still run are cancelled
     and nothing more is sent; so does a hard restart (`Operations.exit_asked`). In any case this returns, and jobs that
-    are not finished stay in the store.
+    are not finished stay in the store. A third signal ends the process as if nobody had listened, which is the way out
+    where a handler shields itself for ever; the store is as after a crash, and that it is made for.
 
     Args:
         config: What the agent is.
@@ -74,6 +75,8 @@ async def _listen(
         name = signal.Signals(number).name
         if asked.is_set():
             _log.warning("%s again: the agent stops at once", name)
+            for stop in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(stop, signal.SIG_DFL)
             everything.cancel(reason=f"{name} again")
         else:
             _log.info("%s: the agent stops", name)

@@ -52,6 +52,7 @@ class _Running:
     job: Job
     command: str
     since: float
+    wanted: bool = True
     done: trio.Event = attrs.field(factory=trio.Event)
 
 
@@ -85,6 +86,7 @@ class Runner:
         self._on_cancelled = on_cancelled
         self._lines: OrderedDict[Peer, OrderedDict[UUID, None]] = OrderedDict()
         self._running: dict[_Place, _Running] = {}
+        self._again: set[_Place] = set()
         self._per_peer: Counter[Peer] = Counter()
         self._stopped = False
         self._idle = trio.Event()
@@ -115,8 +117,10 @@ class Runner:
         line = self._lines.get(peer)
         if line is not None and job_id in line:
             del line[job_id]
+        self._again.discard((peer, job_id))
         running = self._running.get((peer, job_id))
         if running is not None:
+            running.wanted = False
             running.scope.cancel(reason=reason)
             self._nursery.start_soon(self._report_if_late, running, name=f"clean-up of {running.command}")
 
@@ -126,7 +130,7 @@ class Runner:
         await self._idle.wait()
 
     def cancel_all(self, reason: str) -> None:
-        """Start nothing more, and cancel what runs."""
+        """Start nothing more, and cancel what runs; a handler that answers all the same has answered."""
         self._stopped = True
         for running in self._running.values():
             running.scope.cancel(reason=reason)
@@ -145,7 +149,10 @@ class Runner:
             if not line:
                 del self._lines[peer]
             envelope = self._make_envelope(peer, job_id)
-            if envelope is not None and (peer, job_id) not in self._running:
+            if envelope is not None and (peer, job_id) in self._running:
+                # A cancelled handler still cleans up after itself: two of one job must not run at once.
+                self._again.add((peer, job_id))
+            elif envelope is not None:
                 running = _Running(
                     trio.CancelScope(),
                     envelope.job,
@@ -185,10 +192,13 @@ class Runner:
             if not self._running:
                 self._idle.set()
         seconds = trio.current_time() - running.since
-        if result is not None and not running.scope.cancel_called:
+        if result is not None and running.wanted:
             self._on_finished(Finished(peer, result, seconds))
         else:
             self._on_cancelled(Finished(peer, job, seconds))
+        if (peer, job.id) in self._again:
+            self._again.discard((peer, job.id))
+            self._lines.setdefault(peer, OrderedDict())[job.id] = None
 
     async def _call(self, envelope: Envelope, running: _Running) -> Job:
         job = envelope.job
