@@ -147,7 +147,7 @@ class SqliteStore:
             if self._failure is None:
                 await self.commit()
         finally:
-            await trio.to_thread.run_sync(self._connection.close)
+            await trio.to_thread.run_sync(self._connection.close)  # noqa: ASYNC102 - a thread cannot be cancelled anyway
 
     # -- in the worker thread -----------------------------------------------------------------------------------
 
@@ -213,7 +213,7 @@ async def open_sqlite_store(agent: str, *, path: Path) -> AsyncIterator[BoardSto
                 nursery.cancel_scope.cancel(reason="the store closes")
         finally:
             with trio.CancelScope(shield=True):
-                await store.close()  # noqa: ASYNC102 - a thread cannot be cancelled, so a deadline would be a lie
+                await store.close()
     finally:
         lock.close()
 
