@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from wsproto.events import BytesMessage
 
-from paddington import Limits, Received, open_service
+from paddington import ConfigError, Limits, Received, ServiceConfig, open_service
 from paddington.capabilities import FRAMINGS
 from paddington.crypto import Key, Salt, seal_raw
 from paddington.dense import FULL, MOST_PAYLOADS, NAME, DenseKeys, DenseSession
@@ -358,3 +358,17 @@ async def test_after_a_lost_frame_the_line_is_opened_afresh(autojump_clock: obje
         assert "1 were lost" in event.reason
         with trio.fail_after(60):
             await client.wait_end()
+
+
+def test_the_setting_survives_its_file_and_is_written_only_where_it_says_no(tmp_path: Path) -> None:
+    for dense in (True, False):
+        path = tmp_path / f"{dense}.toml"
+        ServiceConfig.create("portal", dense_framing=dense).save(path)
+        assert ServiceConfig.load(path).dense_framing is dense
+        assert ("dense_framing" in path.read_text()) is not dense
+
+
+def test_a_setting_that_is_no_truth_value_is_refused() -> None:
+    table = ServiceConfig.create("portal").to_toml() | {"dense_framing": "no"}
+    with pytest.raises(ConfigError, match="dense_framing.*true or false"):
+        ServiceConfig.from_toml(table)
