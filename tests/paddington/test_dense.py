@@ -370,5 +370,5 @@ def test_the_setting_survives_its_file_and_is_written_only_where_it_says_no(tmp_
 
 def test_a_setting_that_is_no_truth_value_is_refused() -> None:
     table = ServiceConfig.create("portal").to_toml() | {"dense_framing": "no"}
-    with pytest.raises(ConfigError, match="dense_framing.*true or false"):
+    with pytest.raises(ConfigError, match=r"dense_framing.*true or false"):
         ServiceConfig.from_toml(table)
