@@ -50,4 +50,4 @@ def test_what_the_project_asks_for_is_in_it_at_a_version_that_will_do():
 
 def test_it_names_no_index_and_no_host():
     assert "://" not in LOCK
-    assert "index" not in LOCK
+    assert not [line for line in LINES if line.startswith("-")]
