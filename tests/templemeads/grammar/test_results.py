@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NewType
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, settings
 
 from templemeads import grammar as g
 from templemeads.errors import ParseError
@@ -23,7 +22,7 @@ from templemeads.testing.strategies import texts
 
 FRED = g.UserMapping.parse("fred.proj.waldur:fred:proj")
 PROMISED = sorted({row.result for row in g.instructions() if row.result is not None})
-SIZES = ("Quota", "Quota", QUOTAS_BY_VOLUME, "ProjectStorageReport", "StorageReport")
+SIZES = ("Quota", QUOTAS_BY_VOLUME, "ProjectStorageReport", "StorageReport")
 
 
 @pytest.mark.parametrize("type_name", PROMISED)
@@ -31,17 +30,22 @@ def test_every_promised_type_has_a_python_class(type_name: str) -> None:
     assert result_class(type_name) is not None
 
 
-@given(st.data())
-def test_what_a_handler_returns_arrives_in_the_same_class(data: st.DataObject) -> None:
-    instruction = data.draw(instructions())
-    value = data.draw(results_of(instruction))
-    text, type_name = encode_result(value, instruction)
-    assert type_name == instruction.result_type()
-    arrived = decode_result(text, type_name)
-    if type_name not in SIZES:  # sizes are rounded on the wire
-        assert arrived == value
-    assert type(arrived) is type(value)
-    assert encode_result(arrived, instruction) == (text, type_name) or type_name in SIZES
+@pytest.mark.parametrize("type_name", PROMISED)
+def test_what_a_handler_returns_arrives_in_the_same_class(type_name: str) -> None:
+    row = next(row for row in g.instructions() if row.result == type_name)
+
+    @settings(max_examples=15)
+    @given(instructions(only=[row]), results_of(row))
+    def answer(instruction: g.Instruction, value: Any) -> None:
+        text, name = encode_result(value, instruction)
+        assert name == type_name
+        arrived = decode_result(text, name)
+        if type_name not in SIZES:  # sizes are rounded on the wire
+            assert arrived == value
+            assert encode_result(arrived, instruction) == (text, name)
+        assert type(arrived) is type(value)
+
+    answer()
 
 
 @pytest.mark.parametrize(
@@ -217,7 +221,11 @@ def test_the_class_of_a_type_keeps_the_promise_of_that_type(type_name: str) -> N
     assert result_matches(result_class(type_name), row)
 
 
-@given(st.data(), st.sampled_from(PROMISED))
-def test_strategies_of_results_draw_the_named_class(data: st.DataObject, type_name: str) -> None:
-    value = data.draw(results(type_name))
-    assert type_name.startswith("Vec<") or encode_result(value)[1] == type_name
+@pytest.mark.parametrize("type_name", PROMISED)
+def test_strategies_of_results_draw_the_named_class(type_name: str) -> None:
+    @settings(max_examples=5)
+    @given(results(type_name))
+    def draw(value: Any) -> None:
+        assert value == [] or encode_result(value)[1] == type_name
+
+    draw()

@@ -19,6 +19,7 @@ from templemeads.grammar.results import encode_result
 from templemeads.grammar.text import TextValue
 from templemeads.job import Job, Status
 from templemeads.testing import (
+    STRANGERS,
     commands,
     edited,
     envelopes,
@@ -183,7 +184,10 @@ def test_near_misses_of_one_instruction_are_not_read_as_it(text: str) -> None:
 
 @given(near_misses(g.PortalIdentifier, values=st.just(g.PortalIdentifier("abc"))))
 def test_near_misses_are_made_of_the_values_given(text: str) -> None:
-    assert set("abc") & set(text.lower()) or len(text) < 4
+    longest = max(map(len, STRANGERS))
+    assert len(text) <= 2 * (3 + 4 * longest) + 3
+    with pytest.raises(ParseError):
+        g.PortalIdentifier.parse(text)
 
 
 @given(edited(st.just("")), edited(st.just("abc"), edits=2))
