@@ -41,6 +41,8 @@ class Url:
         """Read an address with one of the schemes ``ws``, ``wss``, ``http`` (means ws), ``https`` (means
         wss).
 
+        Any other scheme with a host means ``wss``, as existing services have it: the safer of the two.
+
         Raises:
             ConfigError: The text is no such address.
         """
@@ -56,7 +58,7 @@ class Url:
             raise ConfigError(
                 f'The url {quoted(text)} does not parse. Write it like "ws://localhost:8042"'
             ) from None
-        scheme = SCHEMES.get(parts.scheme)
+        scheme = SCHEMES.get(parts.scheme, "wss" if parts.scheme and parts.hostname else None)
         if scheme is None or not text[len(parts.scheme) :].startswith("://"):
             raise ConfigError(
                 f"The url {quoted(text)} does not begin with ws://, wss://, http:// or https://. "

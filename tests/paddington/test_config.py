@@ -193,7 +193,7 @@ def test_keys_that_others_can_read_are_refused_with_the_command_that_mends_it(ex
         ("port = 8046", "port = true", '"port" must be a whole number'),
         ("port = 8046", 'port = "8046"', '"port" must be a whole number'),
         ('ip = "0.0.0.0"', 'ip = "localhost"', '"ip" is wrong. "localhost" is not an IPv4'),
-        ("wss://cluster.example.org:8046/", "gopher://h", 'The url "gopher://h" does not begin with'),
+        ("wss://cluster.example.org:8046/", "gopher:h", 'The url "gopher:h" does not begin with'),
         ("[[service.servers]]", "[service.servers]", '"servers" must be an array of tables'),
         (f'data = "{KEYS[0]}"', 'data = "2c"', 'servers" 1, "inner_key": "data" is wrong. A key'),
         (f'[service.servers.inner_key]\ndata = "{KEYS[0]}"', "", '"servers" 1: "inner_key" is missing'),

@@ -24,6 +24,8 @@ from paddington.url import Url
         ("ws://[2001:db8::1]", "ws://[2001:db8::1]"),
         ("http://:8042", "ws://localhost:8042/"),
         ("ws://127.0.0.1:0", "ws://127.0.0.1:0/"),
+        ("tcp://example.org:99/x", "wss://example.org:99/x"),
+        ("ftp://h.example", "wss://h.example"),
     ],
 )
 def test_urls_are_stored_normalised(given, stored):
@@ -37,7 +39,7 @@ def test_urls_are_stored_normalised(given, stored):
         "",
         "localhost:8080",
         "file:///etc/passwd",
-        "ftp://h.example",
+        "ftp:///h.example",
         "//h.example",
         "ws:h.example",
         "ws://h.example:port",
