@@ -233,3 +233,35 @@ async def test_no_foreign_text_breaks_a_line_of_the_log(autojump_clock, caplog):
         assert "\x1b" not in record.getMessage()
         assert record.getMessage().isprintable(), record
         assert len(record.getMessage()) < 2_000
+
+
+@pytest.mark.case("P51")
+@pytest.mark.case("P52")
+@pytest.mark.case("P53")
+@pytest.mark.parametrize("declared", [None, "filesystem", "provider"])
+async def test_routes_of_portals_that_a_peer_invents_cost_nobody_anything(autojump_clock, declared):
+    async with estate(declared=declared, register=False) as attacked:
+        for name, line in attacked.lines.items():
+            await line.register(agent="Portal" if declared is None else declared.capitalize())
+            with memory_within(10):
+                for number in range(300):
+                    routes = [
+                        {"portal": f"p{number}x{each}", "route": f"p{number}x{each}.mallory"}
+                        for each in range(16)
+                    ]
+                    await line.say("PortalRoutes", routes=routes, withdrawn=[])
+                for portal in ("portal", "middle", "cluster", "mallory", "", "\x1b", "a" * 10_000):
+                    for route in (
+                        f"{portal}.mallory",
+                        "mallory",
+                        "",
+                        f"{portal}.{name}.mallory",
+                        f"{portal}." * 20,
+                    ):
+                        await line.say(
+                            "PortalRoutes", routes=[{"portal": portal, "route": route}], withdrawn=[portal]
+                        )
+                line.told.clear()
+                await settle()
+        # Nothing is known of the real portal but what was known before: its jobs go on.
+        await attacked.honest_job()
