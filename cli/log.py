@@ -48,7 +48,8 @@ def configure_logging(
         root.removeHandler(older)
     root.addHandler(handler)
     root.setLevel((level or _foreign_level(environment) or "info").upper())
-    for chatty in ("trio_websocket", "hypercorn"):
+    # What the server of the health endpoint says about where it runs says no more than our own line.
+    for chatty in ("trio_websocket", "templemeads.endpoint"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     return handler
 

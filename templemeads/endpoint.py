@@ -145,7 +145,6 @@ async def serve_endpoint(
     config.include_server_header = False
     config.accesslog = None
     config.errorlog = _log
-    _log.setLevel(logging.WARNING)  # its own line about where it runs says no more than ours
     async with trio.open_nursery() as nursery:
         # Hypercorn's types list every kind of message; ours takes any and sends two.
         serving = partial(serve, make_app(agent, metrics), config, mode="asgi")  # type: ignore[arg-type]

@@ -10,14 +10,6 @@ from cli.log import HumanFormatter, JsonFormatter, configure_logging
 from templemeads.logcontext import bound
 
 
-@pytest.fixture(autouse=True)
-def restored():
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:], root.level = handlers, level
-
-
 def record(message, *arguments, error=None):
     info = (type(error), error, error.__traceback__) if error is not None else None
     return logging.LogRecord("templemeads.link", logging.INFO, "x.py", 1, message, arguments, info)
