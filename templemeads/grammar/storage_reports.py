@@ -17,9 +17,9 @@ from templemeads.grammar.dates import Date, DateRange
 from templemeads.grammar.forms import TEXT, KeepsUnknown, map_of, member, value_of
 from templemeads.grammar.frozenmap import FrozenMap
 from templemeads.grammar.identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
+from templemeads.grammar.report_parts import check_projects, first_of_each, renamed_users_of
 from templemeads.grammar.storage import Quota, Volume
 from templemeads.grammar.timestamps import Timestamp
-from templemeads.grammar.usage_reports import check_projects, renamed_users_of
 
 QUOTAS = map_of(value_of(Volume), value_of(Quota))
 """The form of ``HashMap<Volume, Quota>``."""
@@ -182,20 +182,18 @@ class StorageReport(KeepsUnknown):
         if not reports:
             raise RefusedError("There are no reports to combine")
         projects: defaultdict[ProjectIdentifier, list[ProjectStorageReport]] = defaultdict(list)
-        unknown: dict[str, Any] = {}
         for report in reports:
             if report.portal != reports[0].portal:
                 raise RefusedError(
                     f"Reports of {reports[0].portal} and {report.portal} are of different portals"
                     " and cannot be combined"
                 )
-            unknown = {**report.unknown, **unknown}
             for project, one in report.reports.items():
                 projects[project].append(one)
         return cls(
             reports[0].portal,
             {project: ProjectStorageReport.combined(each) for project, each in projects.items()},
-            unknown=unknown,
+            unknown=first_of_each(report.unknown for report in reports),
         )
 
 

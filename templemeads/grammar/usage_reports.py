@@ -9,14 +9,13 @@ Source: the protocol page *json-types*, section 6.
 from __future__ import annotations
 
 import functools
-import operator
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import attrs
 
-from templemeads.errors import ParseError, RefusedError
+from templemeads.errors import RefusedError
 from templemeads.grammar.awards import DATE
 from templemeads.grammar.dates import Date, DateRange
 from templemeads.grammar.forms import (
@@ -32,8 +31,17 @@ from templemeads.grammar.forms import (
 )
 from templemeads.grammar.frozenmap import FrozenMap
 from templemeads.grammar.identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
+from templemeads.grammar.report_parts import (
+    check_distinct,
+    check_projects,
+    first_of_each,
+    renamed,
+    renamed_users_of,
+    scaled,
+    summed,
+    total,
+)
 from templemeads.grammar.usage import Usage
-from templemeads.quoting import quoted
 
 UNKNOWN_USER = "unknown"
 """The local user name that collects usage of nobody in particular."""
@@ -142,7 +150,7 @@ class DailyProjectUsageReport(KeepsUnknown):
     @property
     def total_usage(self) -> Usage:
         """Usage of all users."""
-        return _total(self.reports.values())
+        return total(self.reports.values())
 
     @property
     def local_users(self) -> tuple[str, ...]:
@@ -197,14 +205,14 @@ class DailyProjectUsageReport(KeepsUnknown):
         """Add reports field by field; the sum is complete only if each of them is. Sums stop at 2**64 - 1."""
         days = list(days)
         sums: dict[str, Any] = {
-            field.name: _summed([getattr(day, field.name) for day in days])
+            field.name: summed([getattr(day, field.name) for day in days])
             for field in cls.json_fields
             if field.name != "is_complete" and days
         }
         return cls(
             **sums,
             is_complete=all(day.is_complete for day in days),
-            unknown=_first_of_each(day.unknown for day in days),
+            unknown=first_of_each(day.unknown for day in days),
         )
 
     def __add__(self, other: DailyProjectUsageReport) -> DailyProjectUsageReport:
@@ -218,7 +226,7 @@ class DailyProjectUsageReport(KeepsUnknown):
         if not isinstance(factor, int | float):
             return NotImplemented
         changes: dict[str, Any] = {
-            field.name: _scaled(getattr(self, field.name), factor) for field in self.json_fields
+            field.name: scaled(getattr(self, field.name), factor) for field in self.json_fields
         }
         return attrs.evolve(self, **changes)
 
@@ -235,7 +243,7 @@ class DailyProjectUsageReport(KeepsUnknown):
 
         """
         changes: dict[str, Any] = {
-            field.name: _renamed(getattr(self, field.name), field.metadata[_USER_LEVEL], names)
+            field.name: renamed(getattr(self, field.name), field.metadata[_USER_LEVEL], names)
             for field in attrs.fields(type(self))
             if _USER_LEVEL in field.metadata
         }
@@ -285,7 +293,7 @@ class ProjectUsageReport(KeepsUnknown):
     @property
     def total_usage(self) -> Usage:
         """Usage of all users on all days."""
-        return _total(day.total_usage for day in self.reports.values())
+        return total(day.total_usage for day in self.reports.values())
 
     @property
     def is_complete(self) -> bool:
@@ -302,7 +310,7 @@ class ProjectUsageReport(KeepsUnknown):
     def unmapped_usage(self) -> Usage:
         """Usage of `unmapped_users`."""
         unmapped = set(self.unmapped_users)
-        return _total(
+        return total(
             usage for day in self.reports.values() for user, usage in day.reports.items() if user in unmapped
         )
 
@@ -328,7 +336,7 @@ class ProjectUsageReport(KeepsUnknown):
             RefusedError: Two users would have the same name.
 
         """
-        _check_distinct(
+        check_distinct(
             {*self.users.values(), *(user for day in self.reports.values() for user in day.reports)}, names
         )
         return attrs.evolve(
@@ -363,8 +371,8 @@ class ProjectUsageReport(KeepsUnknown):
         return cls(
             first.project,
             {date: each[0] if len(each) == 1 else _merged(each) for date, each in days.items()},
-            _first_of_each(report.users for report in same),
-            unknown=_first_of_each(report.unknown for report in same),
+            first_of_each(report.users for report in same),
+            unknown=first_of_each(report.unknown for report in same),
         )
 
     def __add__(self, other: ProjectUsageReport) -> ProjectUsageReport:
@@ -406,7 +414,7 @@ class UsageReport(KeepsUnknown):
     @property
     def total_usage(self) -> Usage:
         """Usage of all projects."""
-        return _total(report.total_usage for report in self.reports.values())
+        return total(report.total_usage for report in self.reports.values())
 
     @property
     def is_complete(self) -> bool:
@@ -442,7 +450,7 @@ class UsageReport(KeepsUnknown):
         return cls(
             reports[0].portal,
             {project: ProjectUsageReport.combined(each) for project, each in projects.items()},
-            unknown=_first_of_each(report.unknown for report in reports),
+            unknown=first_of_each(report.unknown for report in reports),
         )
 
     def __mul__(self, factor: float) -> Self:
@@ -456,89 +464,6 @@ class UsageReport(KeepsUnknown):
     __rmul__ = __mul__
 
 
-# --- shared with storage reports ----------------------------------------------------------------
-
-
-def check_projects(portal: PortalIdentifier, reports: Mapping[ProjectIdentifier, Any]) -> None:
-    """Check that each report is of the project that its key names, and of the portal.
-
-    Raises:
-        ParseError: One is not.
-
-    """
-    for project, report in reports.items():
-        if report.project != project:
-            raise ParseError(
-                f'The report under "{project}" is about {report.project}',
-                text=str(project),
-                expected=str(report.project),
-            )
-        if project.portal != portal.portal:
-            raise ParseError(
-                f"{project} is not a project of {portal}", text=str(project), expected=f"projects of {portal}"
-            )
-
-
-def renamed_users_of(
-    users: Mapping[UserIdentifier, Any], old: ProjectIdentifier, new: ProjectIdentifier
-) -> dict[UserIdentifier, Any]:
-    """Move users to a project. Where two would become one, the one that was of the old project stays."""
-    ordered = sorted(users.items(), key=lambda item: item[0].project_identifier == old)
-    return {UserIdentifier(user.username, new.project, new.portal): item for user, item in ordered}
-
-
-# --- arithmetic on whatever a field of a day holds ----------------------------------------------
-
-
 def _merged(days: Sequence[DailyProjectUsageReport]) -> DailyProjectUsageReport:
     # Whoever counted twice may have missed something twice.
     return attrs.evolve(DailyProjectUsageReport.summed(days), is_complete=False)
-
-
-def _total(usages: Iterable[Usage]) -> Usage:
-    return functools.reduce(operator.add, usages, Usage(0))
-
-
-def _summed(values: Sequence[Any]) -> Any:
-    if isinstance(values[0], Usage):
-        return _total(values)
-    if isinstance(values[0], int):
-        return min(sum(values), U64_MAX)
-    parts: defaultdict[str, list[Any]] = defaultdict(list)
-    for value in values:
-        for name, part in value.items():
-            parts[name].append(part)
-    return {name: _summed(each) for name, each in parts.items()}
-
-
-def _scaled(value: Any, factor: float) -> Any:
-    if isinstance(value, Usage):
-        return value * factor
-    return (
-        {name: _scaled(part, factor) for name, part in value.items()} if isinstance(value, Mapping) else value
-    )
-
-
-def _renamed(value: Mapping[str, Any], level: int, names: Mapping[str, str]) -> dict[str, Any]:
-    if level > 1:
-        return {name: _renamed(part, level - 1, names) for name, part in value.items()}
-    _check_distinct(value, names)
-    return {names.get(name, name): part for name, part in value.items()}
-
-
-def _check_distinct(users: Iterable[str], names: Mapping[str, str]) -> None:
-    taken: dict[str, str] = {}
-    for user in users:
-        name = names.get(user, user)
-        if name in taken:
-            raise RefusedError(
-                f"{quoted(taken[name])} and {quoted(user)} cannot both be called {quoted(name)}"
-            )
-        taken[name] = user
-
-
-def _first_of_each(mappings: Iterable[Mapping[Any, Any]]) -> dict[Any, Any]:
-    united: dict[Any, Any] = {}
-    for mapping in mappings:
-        united = {**mapping, **united}
-    return united

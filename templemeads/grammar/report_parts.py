@@ -1,0 +1,113 @@
+"""What reports of usage and of storage have in common: sums, scales, new names, and how parts fit together.
+
+The functions take whatever a field of a report holds: an amount, a count, or a mapping of names to more of these.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from templemeads.errors import ParseError, RefusedError
+from templemeads.grammar.forms import U64_MAX
+from templemeads.grammar.identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
+from templemeads.grammar.usage import Usage
+from templemeads.quoting import quoted
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+
+def check_projects(portal: PortalIdentifier, reports: Mapping[ProjectIdentifier, Any]) -> None:
+    """Check that each report is of the project that its key names, and of the portal.
+
+    Raises:
+        ParseError: One is not.
+
+    """
+    for project, report in reports.items():
+        if report.project != project:
+            raise ParseError(
+                f'The report under "{project}" is about {report.project}',
+                text=str(project),
+                expected=str(report.project),
+            )
+        if project.portal != portal.portal:
+            raise ParseError(
+                f"{project} is not a project of {portal}", text=str(project), expected=f"projects of {portal}"
+            )
+
+
+def renamed_users_of(
+    users: Mapping[UserIdentifier, Any], old: ProjectIdentifier, new: ProjectIdentifier
+) -> dict[UserIdentifier, Any]:
+    """Move users to a project. Where two would become one, the one that was of the old project stays."""
+    ordered = sorted(users.items(), key=lambda item: item[0].project_identifier == old)
+    return {UserIdentifier(user.username, new.project, new.portal): item for user, item in ordered}
+
+
+def total(usages: Iterable[Usage]) -> Usage:
+    """Add amounts of time, as far as they go."""
+    return functools.reduce(operator.add, usages, Usage(0))
+
+
+def summed(values: Sequence[Any]) -> Any:
+    """Add what one field holds in several reports; at least one. Sums stop at 2**64 - 1."""
+    if isinstance(values[0], Usage):
+        return total(values)
+    if isinstance(values[0], int):
+        return min(sum(values), U64_MAX)
+    parts: defaultdict[str, list[Any]] = defaultdict(list)
+    for value in values:
+        for name, part in value.items():
+            parts[name].append(part)
+    return {name: summed(each) for name, each in parts.items()}
+
+
+def scaled(value: Any, factor: float) -> Any:
+    """Multiply every amount of time, and no count."""
+    if isinstance(value, Usage):
+        return value * factor
+    return (
+        {name: scaled(part, factor) for name, part in value.items()} if isinstance(value, Mapping) else value
+    )
+
+
+def renamed(value: Mapping[str, Any], level: int, names: Mapping[str, str]) -> dict[str, Any]:
+    """Rename the users, which are the keys at a depth of ``level`` maps.
+
+    Raises:
+        RefusedError: Two would have the same name.
+    """
+    if level > 1:
+        return {name: renamed(part, level - 1, names) for name, part in value.items()}
+    check_distinct(value, names)
+    return {names.get(name, name): part for name, part in value.items()}
+
+
+def check_distinct(users: Iterable[str], names: Mapping[str, str]) -> None:
+    """Check that users keep different names.
+
+    Raises:
+        RefusedError: Two would have the same.
+    """
+    taken: dict[str, str] = {}
+    for user in users:
+        name = names.get(user, user)
+        if name in taken:
+            raise RefusedError(
+                f"{quoted(taken[name])} and {quoted(user)} cannot both be called {quoted(name)}"
+            )
+        taken[name] = user
+
+
+def first_of_each(mappings: Iterable[Mapping[Any, Any]]) -> dict[Any, Any]:
+    """Unite mappings; of two entries under one key the first stays."""
+    united: dict[Any, Any] = {}
+    for mapping in mappings:
+        for key, entry in mapping.items():
+            united.setdefault(key, entry)
+    return united
