@@ -126,8 +126,10 @@ class SqliteStore:
             return
         started = trio.current_time()
         try:
-            # A thread cannot be cancelled: the caller waits for it, and the changes are kept.
-            await trio.to_thread.run_sync(self._commit, changes, limiter=self._thread)
+            # A thread that runs cannot be cancelled, but before it starts there is a moment in which it can: then the
+            # changes would be in nobody's hands.
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(self._commit, changes, limiter=self._thread)
         except (sqlite3.Error, OSError) as error:
             self._failure = StoreError(
                 f"The store {self._path} cannot keep jobs: {error}. Nothing that was confirmed is lost; "

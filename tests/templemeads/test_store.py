@@ -196,3 +196,14 @@ async def test_a_waiter_that_is_cancelled_loses_nothing(open_sqlite):
             await store.wait_kept(store.write([Write(PEER, job(1))]))
     async with open_sqlite("cluster") as store:
         assert list(await store.load()) == [Write(PEER, job(1))]
+
+
+@pytest.mark.parametrize("steps", range(4))
+async def test_what_is_written_just_before_the_store_closes_is_kept(open_sqlite, steps):
+    async with open_sqlite("cluster") as store:
+        await trio.testing.wait_all_tasks_blocked()  # the writer waits for work
+        store.write([Write(PEER, job(1))])
+        for _ in range(steps):  # it is told, is about to write, writes
+            await trio.lowlevel.checkpoint()
+    async with open_sqlite("cluster") as store:
+        assert list(await store.load()) == [Write(PEER, job(1))]
