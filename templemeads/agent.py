@@ -70,7 +70,7 @@ from .peers import AgentPeer, Peers
 from .portal_routes import CHECKERS, RouteTable
 from .refusals import Refusals
 from .runner import Finished, Runner
-from .sizes import fits_every_frame
+from .sizes import fits_every_frame, surely_fits
 from .store import BoardStore, OpenStore, StoreStatistics, open_memory_store
 from .store_sqlite import open_sqlite_store
 from .transport import Connection, Service, Transport
@@ -126,6 +126,7 @@ class Agent:
             is_connected=self._is_connected,
             limits=config.limits,
             payload_fits=partial(fits_every_frame, limits=config.service.limits),
+            surely_fits=surely_fits(config.service.limits),
         )
         portals = [known.peer for known in self.peers.known if known.declared is AgentType.PORTAL]
         self.portal_routes = RouteTable(self.name, portals, most=config.limits.portal_routes)

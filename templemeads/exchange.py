@@ -16,14 +16,13 @@ Jobs stay in the zone in which they came. Source: the protocol page *jobs*, sect
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final
 from uuid import UUID
 
 import attrs
 
 from paddington import Peer
 
-from .board import Board, Change, Merged, require_same_command
+from .board import Board, Change, Merged, require_same_command, size_of
 from .commands import BadPut, Delete, Put, Sync, Update, encode, encode_bad_put_answer
 from .errors import JobError, PeerNotFoundError, RefusedError
 from .job import Job, Status, printable
@@ -31,9 +30,6 @@ from .job_errors import ErrorInfo
 from .limits import LARGEST_VERSION, Limits
 from .outcome import Answer, Cancel, Erase, Kind, News, Outcome, Refusal, Run, Send, Write
 from .route import Flow, Place, place_of, require_from_after, require_from_before
-
-_SURELY_SMALL: Final = 16_384
-"""Characters of result and command below which a job fits any frame, so that its size need not be counted."""
 
 
 def _always(_: object) -> bool:
@@ -50,6 +46,7 @@ class Exchange:
         is_connected: Tells whether a peer is there now.
         limits: How much is taken on.
         payload_fits: Tells whether the text of a command can be sent in one frame.
+        surely_fits: Characters of its own texts up to which a job need not be measured.
         check_owner: Raises `RefusedError` if a job that has arrived here asks for what is not its asker's
             (*newer-protocol*, section 10.3).
 
@@ -60,6 +57,7 @@ class Exchange:
     is_connected: Callable[[Peer], bool] = _always
     limits: Limits = attrs.field(factory=Limits)
     payload_fits: Callable[[str], bool] = _always
+    surely_fits: int = 0
     check_owner: Callable[[Peer, Job], object] | None = None
     _boards: dict[Peer, Board] = attrs.field(factory=dict, init=False)
     _at_work: set[tuple[Peer, UUID]] = attrs.field(factory=set, init=False)
@@ -511,7 +509,7 @@ class Exchange:
         return attrs.evolve(job, expires=latest) if job.expires > latest else job
 
     def _too_large(self, job: Job) -> str | None:
-        if len(job.result_text or "") + len(job.command) < _SURELY_SMALL:
+        if self.payload_fits is _always or size_of(job) <= self.surely_fits:
             return None
         text = encode(Update(job))
         if self.payload_fits(text):

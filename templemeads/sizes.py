@@ -17,6 +17,15 @@ _WORST = 12
 control character that was escaped once is escaped again."""
 
 
+_OTHER_FIELDS: Final = 1_000
+"""Characters of a command around a job's own texts: ids, times, names of fields."""
+
+
+def surely_fits(limits: Limits) -> int:
+    """Return how many characters the texts of a job may have together so that nothing need be counted."""
+    return max(0, ((limits.frame_bytes - 372) // 4 - _NUMBERED) // _WORST - _OTHER_FIELDS)
+
+
 def fits_every_frame(text: str, *, limits: Limits) -> bool:
     """Tell whether a command's text fits into a frame that any peer takes."""
     room = (limits.frame_bytes - 372) // 4 - _NUMBERED
