@@ -96,7 +96,7 @@ class Handlers:
             raise TypeError(f"The handler {name} for {keyword} must take ({wanted}): {error}") from None
         if self.strict:
             annotation = typing.get_type_hints(function, include_extras=False).get("return", Job)
-            if annotation is not Job and not result_matches(annotation, instruction):
+            if not result_matches(annotation, instruction, also=(Job,)):
                 raise TypeError(
                     f"The handler {name} returns {_name(annotation)}, but {keyword} promises {instruction.result}: "
                     f"return that, or a Job, or make the table with Handlers(strict=False)"

@@ -55,8 +55,11 @@ def test_lists_and_jobs_are_recognised_as_results():
     async def maybe(envelope, project) -> Job:
         return envelope.job
 
-    Handlers().add(GetUsers)(get_users)
-    Handlers().add(GetUsers)(maybe)
+    async def either(envelope, project) -> list[UserMapping] | Job:
+        return []
+
+    for function in (get_users, maybe, either):
+        Handlers().add(GetUsers)(function)
 
 
 def test_what_is_not_async_or_takes_other_arguments_is_refused_with_the_right_line():
