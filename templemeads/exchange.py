@@ -511,7 +511,8 @@ class Exchange:
     def _too_large(self, job: Job) -> str | None:
         if self.payload_fits is _always or size_of(job) <= self.surely_fits:
             return None
-        text = encode(Update(job))
+        # The longest command that a job travels in: with the next connection, what fitted an Update comes in a Sync.
+        text = encode(Sync((job,)))
         if self.payload_fits(text):
             return None
         return f"The job is too large to send: its JSON text has {len(text)} characters, more than fits into one frame"

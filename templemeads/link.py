@@ -21,6 +21,7 @@ import trio
 
 from paddington import ConnectionLostError, PayloadTooLargeError, Peer
 
+from .board import size_of
 from .commands import Delete, Error, Put, Register, Sync, UnknownCommandError, Update, decode, encode
 from .errors import ParseError, StoreError
 from .job import Job
@@ -140,6 +141,7 @@ class Link:
 
     def _board_texts(self) -> Iterator[str]:
         exchange = self._agent.exchange
+        most = min(SYNC_CHARACTERS, exchange.surely_fits)
         jobs: list[Job] = []
         size = 0
         sent_any = False
@@ -147,8 +149,8 @@ class Link:
             job = exchange.find(self.peer, job_id)
             if job is None:
                 continue
-            length = len(job.command) + len(job.result_text or "") + 500
-            if jobs and (size + length > SYNC_CHARACTERS or len(jobs) >= self._agent.limits.sync_jobs):
+            length = size_of(job) + 500
+            if jobs and (size + length > most or len(jobs) >= self._agent.limits.sync_jobs):
                 yield encode(Sync(tuple(jobs)))
                 jobs, size, sent_any = [], 0, True
             jobs.append(job)
