@@ -7,8 +7,8 @@ it: that follows from the connection. Source: the protocol page *wire*, section 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, get_args
 
 import attrs
 
@@ -18,6 +18,7 @@ from .grammar import Notification
 from .grammar.strictjson import parse_json, refuse_repeated
 from .grammar.whitespace import refuse_surrogates
 from .job import Job
+from .wire import make_wire_converter, structure
 
 ENGINE: Final = "templemeads"
 
@@ -270,40 +271,10 @@ _write: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allo
 
 def to_json(command: Command) -> dict[str, Any]:
     """Return the JSON value of a command."""
-    match command:
-        case Put(job) | Update(job) | Delete(job):
-            fields: dict[str, Any] = {"job": job.to_json()}
-        case Sync():
-            fields = {"state": {"jobs": [job.to_json() for job in command.jobs]}}
-        case Register():
-            fields = {
-                "agent": command.agent.value,
-                "engine": command.engine,
-                "version": command.version,
-                "domain": command.domain,
-                "domain_version": command.domain_version,
-                "supports_portal_routes": command.supports_portal_routes,
-                "supports_structured_errors": command.supports_structured_errors,
-            }
-        case HealthCheck(visited):
-            fields = {"visited": list(visited)}
-        case HealthResponse(health):
-            fields = {"health": health}
-        case Restart(restart_type, destination):
-            fields = {"restart_type": restart_type, "destination": destination}
-        case DiagnosticsRequest(destination):
-            fields = {"destination": destination}
-        case DiagnosticsResponse(report):
-            fields = {"report": report}
-        case Notify(notification):
-            fields = {"notification": notification.to_json()}
-        case PortalRoutes(routes, withdrawn):
-            fields = {
-                "routes": [{"portal": route.portal, "route": route.route} for route in routes],
-                "withdrawn": list(withdrawn),
-            }
-        case Error(error):
-            fields = {"error": error}
+    if isinstance(command, Sync):
+        fields: dict[str, Any] = {"state": {"jobs": [job.to_json() for job in command.jobs]}}
+    else:
+        fields = _CONVERTER.unstructure(command)
     return {type(command).__name__: fields}
 
 
@@ -332,34 +303,26 @@ def from_json(value: object) -> Command | BadPut:
     if not isinstance(value, dict) or len(value) != 1:
         raise ParseError("A command is a JSON object with exactly one key, the command's name")
     ((name, fields),) = value.items()
-    reader = _READERS.get(name)
-    if reader is None:
+    kind = _KINDS.get(name)
+    if kind is None:
         raise UnknownCommandError(f"There is no command {ascii(name)[:80]}")
     if not isinstance(fields, dict):
         raise ParseError(f"The fields of {name} are a JSON object")
-    refuse_repeated(value, _READERS)
+    refuse_repeated(value, _KINDS)
     refuse_repeated(fields, _FIELDS)
-    return reader(fields)
-
-
-def _read_put(fields: Mapping[str, Any]) -> Put | BadPut:
-    job = _read_job(fields.get("job"))
-    return BadPut(job) if isinstance(job, BadJob) else Put(job)
-
-
-def _read_update(fields: Mapping[str, Any]) -> Update:
-    return Update(Job.from_json(fields.get("job")))
-
-
-def _read_delete(fields: Mapping[str, Any]) -> Delete:
-    return Delete(Job.from_json(fields.get("job")))
+    if kind is Sync:
+        return _read_sync(fields)
+    if kind is Put:
+        job = _read_job(fields.get("job"))
+        return BadPut(job) if isinstance(job, BadJob) else Put(job)
+    return structure(_CONVERTER, fields, kind)
 
 
 def _read_sync(fields: Mapping[str, Any]) -> Sync:
     state = fields.get("state")
-    if not isinstance(state, dict):
-        raise ParseError("The field 'state' of Sync is a JSON object")
-    read = [_read_job(item) for item in _list(state, "jobs")]
+    if not isinstance(state, dict) or not isinstance(jobs := state.get("jobs"), list):
+        raise ParseError("The field 'state' of Sync is a JSON object with a list of jobs")
+    read = [_read_job(item) for item in jobs]
     return Sync(
         tuple(job for job in read if isinstance(job, Job)),
         tuple(job for job in read if isinstance(job, BadJob)),
@@ -375,88 +338,5 @@ def _read_job(value: object) -> Job | BadJob:
         return BadJob(str(error), value)
 
 
-def _read_register(fields: Mapping[str, Any]) -> Register:
-    agent = _text(fields, "agent")
-    if agent not in _AGENT_WORDS:
-        raise ParseError(f"There is no agent type {ascii(agent)[:40]}")
-    return Register(
-        agent=AgentType(agent),
-        engine=_text(fields, "engine"),
-        version=_text(fields, "version"),
-        domain=_optional_text(fields, "domain"),
-        domain_version=_optional_text(fields, "domain_version"),
-        supports_portal_routes=_flag(fields, "supports_portal_routes"),
-        supports_structured_errors=_flag(fields, "supports_structured_errors"),
-    )
-
-
-_AGENT_WORDS: Final = frozenset(agent_type.value for agent_type in AgentType)
-
-
-def _read_portal_routes(fields: Mapping[str, Any]) -> PortalRoutes:
-    routes = []
-    for item in _list(fields, "routes") if "routes" in fields else []:
-        if not isinstance(item, dict):
-            raise ParseError("A portal route is a JSON object with portal and route")
-        routes.append(PortalRoute(_text(item, "portal"), _text(item, "route")))
-    return PortalRoutes(tuple(routes), _texts(fields, "withdrawn"))
-
-
-_READERS: Final[Mapping[str, Callable[[Mapping[str, Any]], Command | BadPut]]] = {
-    "Put": _read_put,
-    "Update": _read_update,
-    "Delete": _read_delete,
-    "Register": _read_register,
-    "Sync": _read_sync,
-    "HealthCheck": lambda fields: HealthCheck(_texts(fields, "visited")),
-    "HealthResponse": lambda fields: HealthResponse(_object(fields, "health")),
-    "Restart": lambda fields: Restart(_text(fields, "restart_type"), _text(fields, "destination")),
-    "DiagnosticsRequest": lambda fields: DiagnosticsRequest(_text(fields, "destination")),
-    "DiagnosticsResponse": lambda fields: DiagnosticsResponse(_object(fields, "report")),
-    "Notify": lambda fields: Notify(Notification.from_json(fields.get("notification"))),
-    "PortalRoutes": _read_portal_routes,
-    "Error": lambda fields: Error(_text(fields, "error")),
-}
-
-
-def _text(fields: Mapping[str, Any], name: str) -> str:
-    value = fields.get(name)
-    if not isinstance(value, str):
-        raise ParseError(f"The field {name!r} is a text")
-    return value
-
-
-def _optional_text(fields: Mapping[str, Any], name: str) -> str | None:
-    return None if fields.get(name) is None else _text(fields, name)
-
-
-def _flag(fields: Mapping[str, Any], name: str) -> bool:
-    value = fields.get(name)
-    if value is None:
-        return False
-    if not isinstance(value, bool):
-        raise ParseError(f"The field {name!r} is true or false")
-    return value
-
-
-def _list(fields: Mapping[str, Any], name: str) -> Sequence[Any]:
-    value = fields.get(name)
-    if not isinstance(value, list):
-        raise ParseError(f"The field {name!r} is a list")
-    return value
-
-
-def _texts(fields: Mapping[str, Any], name: str) -> tuple[str, ...]:
-    if fields.get(name) is None:
-        return ()
-    values = _list(fields, name)
-    if not all(isinstance(value, str) for value in values):
-        raise ParseError(f"The field {name!r} is a list of texts")
-    return tuple(values)
-
-
-def _object(fields: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = fields.get(name)
-    if not isinstance(value, dict):
-        raise ParseError(f"The field {name!r} is a JSON object")
-    return value
+_CONVERTER: Final = make_wire_converter()
+_KINDS: Final[Mapping[str, type[Command]]] = {kind.__name__: kind for kind in get_args(Command)}
