@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test check lint types contracts format coverage bench soak clean
+.PHONY: help setup demo test check lint types contracts format coverage bench soak fuzz audit clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,15 @@ bench: $(STAMP) ## the benchmarks, side by side with what they are compared to
 
 soak: $(STAMP) ## the long runs: simulated networks for hours, real processes for a minute
 	@$(BIN)/python -m pytest -m soak
+
+fuzz: $(STAMP) ## coverage-guided fuzzing of everything that takes foreign bytes; SECONDS=60 for each target
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
+	@$(BIN)/python -m fuzz.run --seconds $(or $(SECONDS),60)
+
+audit: $(STAMP) ## known weaknesses in what requirements-dev.lock pins
+	@$(BIN)/python -m pytest -q tests/test_lock.py
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
+	@$(BIN)/pip-audit --require-hashes --disable-pip -r requirements-dev.lock
 
 coverage: $(STAMP) ## the tests, with branch coverage
 	@$(BIN)/coverage run -m pytest && $(BIN)/coverage report
