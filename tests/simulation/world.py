@@ -282,7 +282,7 @@ class World:
             pass
         except (JobError, RefusedError, StateError) as error:
             if "has expired before it was put" in str(error):
-                self._tell_expired(entry)
+                self._tell_expired(life.agent, entry)
             elif not self._expects(entry, error) and not life.dead:
                 self.problems.append(f"job {entry.job.id.int}: {error}")
 
@@ -303,11 +303,11 @@ class World:
             if not life.dead:
                 entry.delete_returned = True
 
-    def _tell_expired(self, entry: Entry) -> None:
+    def _tell_expired(self, agent: Agent, entry: Entry) -> None:
         # Whoever asks for a job only after it has left the board is told that it expired; its end was told before, if
         # anybody was there to hear it.
-        if not entry.may_fail:
-            self.problems.append(f"job {entry.job.id.int} expired")
+        if not entry.may_fail or entry.job.id in agent.exchange.board(entry.peer):
+            self.problems.append(f"job {entry.job.id.int} expired, and its sender is not told its end")
         if entry.told is None:
             entry.told = Status.ERROR, "Job expired"
 
