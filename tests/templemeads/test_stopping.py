@@ -397,3 +397,30 @@ async def test_a_job_error_names_the_agent_and_a_status(autojump_clock):
             "invalid",
             "cluster",
         )
+
+
+async def test_a_job_that_is_asked_for_again_while_its_handler_cleans_up_runs_after_it(autojump_clock):
+    running = most = 0
+
+    async def tidy(envelope: Envelope) -> Job:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        try:
+            await trio.sleep(5)
+            return envelope.job.completed("done")
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(5)
+            running -= 1
+
+    async with open_chain("portal", "cluster", handler=tidy) as chain:
+        job = await chain.first.submit(ADD)
+        await trio.sleep(1)
+        runner, portal = chain.last._runner, Peer("portal")
+        runner.cancel(portal, job.id, "for the sake of it")
+        runner.start(portal, job.id)
+        runner.start(portal, job.id)
+        assert (await job.wait()).result() == "done"
+        assert most == 1
+        assert chain.last.statistics().waiting == 0
