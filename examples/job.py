@@ -12,6 +12,7 @@ The portal asks for an account and has it removed again. Then it asks for what t
 """
 
 import logging
+import sys
 from pathlib import Path
 
 import click
@@ -23,6 +24,7 @@ from templemeads import (
     AgentType,
     Envelope,
     Job,
+    JobError,
     PeerRefusedError,
     TemplemeadsError,
     UnknownInstruction,
@@ -116,7 +118,11 @@ def main() -> None:
 @click.option("--invitation", type=Path, default="invitation.toml", show_default=True, help="File to write.")
 def portal(url: str, ip: str, port: int, client_range: str, invitation: Path) -> None:
     """Run the portal."""
-    trio.run(run_portal, url, ip, port, client_range, invitation)
+    try:
+        trio.run(run_portal, url, ip, port, client_range, invitation)
+    except JobError as error:
+        click.echo(error)
+        sys.exit(1)
 
 
 @main.command()
