@@ -30,13 +30,13 @@ def runs(most: int) -> settings:
     )
 
 
-@runs(800)
+@runs(1200)
 @given(script=scripts(kinds=USUAL), orders=ORDERS)
 def test_no_job_is_lost_or_answered_twice_whatever_breaks(script: Script, orders: object):
     script.run()
 
 
-@runs(250)
+@runs(300)
 @given(script=scripts(kinds=(*USUAL, *RARELY, *RARELY)), orders=ORDERS)
 def test_agents_that_come_back_with_an_empty_or_old_disk_are_told_what_they_forgot(
     script: Script, orders: object
@@ -44,19 +44,19 @@ def test_agents_that_come_back_with_an_empty_or_old_disk_are_told_what_they_forg
     script.run()
 
 
-@runs(250)
+@runs(300)
 @given(script=scripts(kinds=USUAL, lifetime=st.sampled_from([5.0, 20.0, 60.0])), orders=ORDERS)
 def test_jobs_that_run_out_of_time_end_with_that_error_and_stay_so(script: Script, orders: object):
     script.run()
 
 
-@runs(250)
+@runs(300)
 @given(script=scripts(kinds=USUAL, late=CLOCKS), orders=ORDERS)
 def test_a_clock_that_is_wrong_loses_no_job(script: Script, orders: object):
     script.run()
 
 
-@runs(250)
+@runs(300)
 @given(script=scripts(kinds=(*USUAL, "soft restart", "soft restart", "repeat", "repeat")), orders=ORDERS)
 def test_agents_that_begin_afresh_end_jobs_once_and_for_all(script: Script, orders: object):
     script.run()
@@ -71,7 +71,7 @@ def test_deleted_jobs_stop_and_stay_deleted(script: Script, orders: object):
     script.run()
 
 
-@runs(40)
+@runs(60)
 @given(script=scripts(most=15, kinds=USUAL, handshakes=True), orders=ORDERS)
 def test_the_same_holds_over_the_lines_of_paddington(script: Script, orders: object):
     script.run()

@@ -26,6 +26,7 @@ from uuid import UUID
 import attrs
 import trio
 
+from paddington import Limits as LineLimits
 from paddington import Peer
 from templemeads import (
     Agent,
@@ -523,4 +524,9 @@ LIMITS = Limits(
 
 def row(count: int, limits: Limits = LIMITS) -> dict[str, AgentConfig]:
     """Configurations of agents in a row."""
-    return chain_configs(("waldur", "brics", "notebook", "shared")[:count], limits=limits)
+    configs = chain_configs(("waldur", "brics", "notebook", "shared")[:count], limits=limits)
+    for config in configs.values():
+        config.service.limits = LineLimits(
+            watchdog_seconds=60
+        )  # a quiet world must have noticed a frozen line
+    return configs
