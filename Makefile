@@ -56,7 +56,7 @@ fuzz: $(STAMP) ## coverage-guided fuzzing of everything that takes foreign bytes
 audit: $(STAMP) ## known weaknesses in what requirements-dev.lock pins
 	@$(BIN)/python -m pytest -q tests/test_lock.py
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
-	@$(BIN)/pip-audit --require-hashes --disable-pip -r requirements-dev.lock
+	@$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.lock
 
 coverage: $(STAMP) ## the tests, with branch coverage
 	@$(BIN)/coverage run -m pytest && $(BIN)/coverage report
