@@ -3,6 +3,7 @@
 The ordinary run plays the same scripts each time. ``make soak`` draws new ones for as long as it is told to.
 """
 
+import faulthandler
 import os
 import time
 
@@ -89,6 +90,8 @@ ANYTHING = st.one_of(
 def test_nothing_is_lost_in_hours(request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]):
     if "soak" not in request.config.option.markexpr:
         pytest.skip("takes hours: SOAK_SECONDS=3600 make soak")
+    # A dump of the stack after two minutes helps nobody here, and can end the process while its threads run on.
+    faulthandler.cancel_dump_traceback_later()
     seconds = float(os.environ.get("SOAK_SECONDS", "3600"))
     began, played = time.monotonic(), 0
 
