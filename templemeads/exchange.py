@@ -280,6 +280,9 @@ class Exchange:
             raise RefusedError("the job is Created: it must be put before it is sent")
         merged = board.put(job, now)
         if merged.change is Change.DELETED:
+            # A Put that the Delete overtook: its sender drops the answer. Or the sender has lost its memory of the
+            # deletion, and would wait until the job expires.
+            self._answer_refused(sender, job, "Job was deleted", "unknown", now, outcome)
             return
         if merged.job.status is Status.DUPLICATE and merged.job.original_id is not None and job == merged.job:
             merged = board.reinstate(job.id, now) or merged
@@ -400,6 +403,8 @@ class Exchange:
             outcome.sends.append(Send(after, Kind.PUT, merged.job))
         elif merged.change is Change.UNCHANGED and merged.job.is_finished:
             self._pass_back(sender, merged.job, now, outcome)
+        elif merged.change is Change.DELETED:
+            self._fail(sender, job, "Job was deleted", "unknown", now, outcome)
 
     def _pass_back(self, peer: Peer, job: Job, now: float, outcome: Outcome) -> None:
         """Record progress or a result on the board of the agent before us, and send it there."""

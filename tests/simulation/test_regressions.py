@@ -39,6 +39,17 @@ FOUND = {
     "a job that has expired for its receiver is answered": Script(
         events=(Event("put elsewhere", steps=5),), size=3, slow_line=0.0, slow_disk=0.01, late=(3, -3600.0)
     ),
+    # A sender that had lost its memory of a deletion put the job again: the receiver knew better, and said nothing.
+    "who asks for a deleted job is told so": Script(
+        events=(
+            Event("put elsewhere", 1, 2, seconds=1.0),
+            Event("delete", seconds=0.01),
+            Event("set back", 1, seconds=1.0),
+            Event("put again", seconds=0.1, steps=40),
+        ),
+        slow_line=0.0,
+        slow_disk=0.0,
+    ),
     # The store fails while a line is being served: the line's own error hid the store's.
     "a store that fails ends the agent with its error": Script(
         events=(Event("put", steps=40), Event("fail disk", 3), Event("crash", 1, seconds=1.0)),

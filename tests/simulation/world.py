@@ -496,13 +496,15 @@ class World:
     def _shared(self, agent: Agent, peer: Peer, other: Agent) -> dict[int, tuple[Any, ...]]:
         """Jobs that both should have alike.
 
-        A duplicate waits where it was put, and is not sent on; what has expired is forgotten by either at its own time.
+        A duplicate waits where it was put, and is not sent on; what has expired is forgotten by either at its own time;
+        and who has lost its memory of a deletion is told so by an end.
         """
         board, there = agent.exchange.board(peer), other.exchange.board(Peer(agent.name))
         return {
             job.id.int: (job.command, job.status, job.result_text, job.version)
             for job in board
             if ((agent.name, job.id) not in self.waited or job.id in there)
+            and not (there.is_deleted(job.id) and job.result_text == "Job was deleted")
             and not board.is_expired(job, agent.now())
             and not there.is_expired(job, other.now())
         }
