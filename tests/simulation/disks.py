@@ -159,5 +159,6 @@ class Store:
     def close(self) -> None:
         if not self.crashed and self.failure is None:
             self.disk.commit([*self.under_way, *self.waiting])
+            self.under_way, self.waiting = [], []
             self.kept = self.ticket
         self.progress.ring()

@@ -274,11 +274,12 @@ class World:
             if life.dead:
                 return
             entry.accepted = True
-            async for change in kept.updates():
-                if life.dead:
-                    return
-                if change.is_finished:
-                    self._tell(entry, change)
+            async with contextlib.aclosing(kept.updates()) as changes:
+                async for change in changes:
+                    if life.dead:
+                        return
+                    if change.is_finished:
+                        self._tell(entry, change)
         except (AgentStoppedError, StoreError):
             pass
         except (JobError, RefusedError, StateError) as error:
