@@ -40,9 +40,15 @@ class Disk:
         self._store: Store | None = None
 
     @asynccontextmanager
-    async def open(self, agent: str) -> AsyncIterator[BoardStore]:
-        """Open the store of a new life (`templemeads.store.OpenStore`)."""
-        store = self._store = Store(self)
+    async def open(
+        self, agent: str, *, is_dead: Callable[[], bool] = lambda: False
+    ) -> AsyncIterator[BoardStore]:
+        """Open the store of a new life (`templemeads.store.OpenStore`), which may be over before it has begun."""
+        store = Store(self)
+        if is_dead():
+            store.crashed = True
+        else:
+            self._store = store
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(store.run)

@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -167,7 +168,7 @@ class World:
                     open_agent(
                         config,
                         self._handler(life),
-                        store=self.disks[life.name].open,
+                        store=partial(self.disks[life.name].open, is_dead=lambda: life.dead),
                         transport=self.wires.open,
                         clock=lambda: calendar() + skew,
                     ) as agent,
