@@ -9,7 +9,8 @@ Rule 2. A removed job stays removed: its tombstone beats every copy until the jo
 Rule 3. An id stands for one command. A copy with another command is refused.
 
 Nothing here grows with the board but the board: duplicates are found through an index, and sweeping looks at a heap of
-times. No clock is read; ``now`` is seconds since 1970 UTC. Source: the protocol page *jobs*, sections 2 and 4.
+times. Inside, a job is known by the number that its id is (`uuid.UUID.int`), and a command by its canonical text: Python
+hashes and compares these at once, but a UUID or a grammar value step by step. No clock is read; ``now`` is seconds since 1970 UTC. Source: the protocol page *jobs*, sections 2 and 4.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from .grammar import Destination
 from .job import Job, Status
 from .limits import LARGEST_VERSION, Limits
 
-_Key = tuple[Destination, object, Destination | None]
+_Key = str | tuple[str, Destination]
 
 
 class Change(enum.Enum):
@@ -92,16 +93,20 @@ class Swept:
 
 def winner(one: Job, other: Job) -> Job:
     """Return which of two copies of a job counts (rule 1)."""
-    first = (one.is_finished, one.version, one.changed)
-    second = (other.is_finished, other.version, other.changed)
-    if first != second:
-        return one if first > second else other
+    if (finished := one.is_finished) is not other.is_finished:
+        return one if finished else other
+    if one.version != other.version:
+        return one if one.version > other.version else other
+    if one.changed != other.changed:
+        return one if one.changed > other.changed else other
     return one if one == other or one.canonical() >= other.canonical() else other
 
 
 def size_of(job: Job) -> int:
     """Return how many characters of foreign text a job holds on to."""
-    size = len(job.command) + len(job.result_text or "")
+    size = len(job.command)
+    if job.result_text is not None:
+        size += len(job.result_text)
     if job.error is not None:
         size += len(job.error.message)
     return size if job.forwarded_for is None else size + len(str(job.forwarded_for))
@@ -112,13 +117,13 @@ class Board:
     """The jobs in common with one peer."""
 
     limits: Limits = attrs.field(factory=Limits)
-    _jobs: dict[UUID, Job] = attrs.field(factory=dict, init=False)
-    _tombstones: OrderedDict[UUID, Job] = attrs.field(factory=OrderedDict, init=False)
-    _deadlines: dict[UUID, float] = attrs.field(factory=dict, init=False)
-    _pending: dict[_Key, UUID] = attrs.field(factory=dict, init=False)
-    _waiting: dict[UUID, dict[UUID, None]] = attrs.field(factory=dict, init=False)
-    _due: list[tuple[float, UUID]] = attrs.field(factory=list, init=False)
-    _sizes: dict[UUID, int] = attrs.field(factory=dict, init=False)
+    _jobs: dict[int, Job] = attrs.field(factory=dict, init=False)
+    _tombstones: OrderedDict[int, Job] = attrs.field(factory=OrderedDict, init=False)
+    # Deadlines that are not the job's own expiry: those that were shortened here, or set before a copy said another.
+    _deadlines: dict[int, float] = attrs.field(factory=dict, init=False)
+    _pending: dict[_Key, int] = attrs.field(factory=dict, init=False)
+    _waiting: dict[int, dict[int, None]] = attrs.field(factory=dict, init=False)
+    _due: list[tuple[float, int]] = attrs.field(factory=list, init=False)
     _characters: int = attrs.field(default=0, init=False)
     _unfinished: int = attrs.field(default=0, init=False)
 
@@ -130,16 +135,20 @@ class Board:
     def __iter__(self) -> Iterator[Job]:
         return iter(self._jobs.values())
 
-    def __contains__(self, job_id: object) -> bool:
-        return job_id in self._jobs
+    def __contains__(self, job_id: UUID) -> bool:
+        return job_id.int in self._jobs
 
     def get(self, job_id: UUID) -> Job | None:
         """Return the job with this id, or None."""
-        return self._jobs.get(job_id)
+        return self._jobs.get(job_id.int)
+
+    def numbered(self, number: int) -> Job | None:
+        """Return the job whose id is this number, or None."""
+        return self._jobs.get(number)
 
     def is_deleted(self, job_id: UUID) -> bool:
         """Whether the job was removed and is still remembered as such."""
-        return job_id in self._tombstones
+        return job_id.int in self._tombstones
 
     @property
     def tombstones(self) -> tuple[Job, ...]:
@@ -163,7 +172,10 @@ class Board:
 
     def is_expired(self, job: Job, now: float) -> bool:
         """Whether it is too late for this job here, the longest lifetime considered."""
-        return min(self._deadlines.get(job.id, job.expires), self._deadline(job, now)) <= now
+        if job.expires <= now or job.created + self.limits.lifetime_seconds <= now:
+            return True
+        deadline = self._deadlines.get(job.id.int)
+        return deadline is not None and deadline <= now
 
     # -- changing -----------------------------------------------------------------------------------------------
 
@@ -174,12 +186,13 @@ class Board:
             RefusedError: The board is full, or the id stands for another command.
 
         """
-        if job.status is not Status.PENDING or job.id in self._jobs or job.id in self._tombstones:
+        number = job.id.int
+        if job.status is not Status.PENDING or number in self._jobs or number in self._tombstones:
             return self.merge(job, now)
         original = self._original_of(job, now)
         if original is None:
             return self.merge(job, now)
-        waiting = len(self._waiting.get(original.id, ()))
+        waiting = len(self._waiting.get(original.id.int, ()))
         age = now - original.created
         if waiting >= self.limits.duplicates or age > self.limits.duplicate_age_seconds:
             message = (
@@ -198,27 +211,21 @@ class Board:
         """
         if job.version > LARGEST_VERSION:
             raise RefusedError(f"The version {job.version} is above {LARGEST_VERSION}")
-        if (grave := self._tombstones.get(job.id)) is not None:
+        number = job.id.int
+        if self._tombstones and (grave := self._tombstones.get(number)) is not None:
             require_same_command(grave, job)
             return Merged(job, Change.DELETED)
-        there = self._jobs.get(job.id)
+        there = self._jobs.get(number)
         if there is None:
-            if len(self._jobs) >= self.limits.board_jobs:
-                raise RefusedError(f"The board is full: it holds {len(self._jobs)} jobs")
-            if self._characters + size_of(job) > self.limits.board_characters:
-                raise RefusedError(f"The board is full: its jobs hold {self._characters} characters")
-            if not job.is_finished and self._unfinished >= self.limits.jobs_in_flight:
-                raise RefusedError(
-                    f"{self._unfinished} jobs are under way with this peer already, which is the limit"
-                )
-            self._deadlines[job.id] = self._deadline(job, now)
+            self._require_room(job)
+            self._enter(job, self._deadline(job, now))
             change = Change.NEW
         else:
             require_same_command(there, job)
             if winner(there, job) is there:
                 return Merged(there, Change.UNCHANGED)
+            self._replace(there, job)
             change = Change.NEWER
-        self._store(job)
         return Merged(job, change, self._end_duplicates_of(job, now))
 
     def remove(self, job: Job, now: float) -> Removed:
@@ -228,24 +235,29 @@ class Board:
             RefusedError: The id stands for another command.
 
         """
-        if (grave := self._tombstones.get(job.id)) is not None:
+        number = job.id.int
+        if (grave := self._tombstones.get(number)) is not None:
             require_same_command(grave, job)
             return Removed(None, None)
-        there = self._jobs.get(job.id)
-        if there is not None:
+        there = self._jobs.get(number)
+        if there is None:
+            deadline = self._deadline(job, now)
+        else:
             require_same_command(there, job)
+            deadline = self._deadline_of(there)
             self._forget(there)
-        forgotten = self._bury(there or job, now)
+        forgotten = self._bury(there or job, deadline)
         first: Job | None = None
         changed: list[Job] = []
-        for waiting_id in tuple(self._waiting.pop(job.id, ())):
-            duplicate = self._jobs[waiting_id].reinstated(now=now)
+        for waiting_number in tuple(self._waiting.pop(number, ())):
+            waiting = self._jobs[waiting_number]
+            duplicate = waiting.reinstated(now=now)
             if first is None:
                 first = duplicate
             else:
                 duplicate = duplicate.duplicate_of(first.id, now=now)
                 changed.append(duplicate)
-            self._store(duplicate)
+            self._replace(waiting, duplicate)
         return Removed(there, there or job, first, tuple(changed), forgotten)
 
     def reinstate(self, job_id: UUID, now: float) -> Merged | None:
@@ -255,15 +267,16 @@ class Board:
             What became of it, or None if it waits for an original that is here.
 
         """
-        job = self._jobs[job_id]
+        job = self._jobs[job_id.int]
         original_id = job.original_id
-        original = None if original_id is None else self._jobs.get(original_id)
+        original = None if original_id is None else self._jobs.get(original_id.int)
         if original is None or _key(original) != _key(job) or original.status is Status.DUPLICATE:
-            self._store(settled := job.reinstated(now=now))
+            settled = job.reinstated(now=now)
         elif original.is_finished:
-            self._store(settled := job.copy_result_of(original, now=now))
+            settled = job.copy_result_of(original, now=now)
         else:
             return None
+        self._replace(job, settled)
         return Merged(settled, Change.NEWER)
 
     def sweep(self, now: float) -> Swept:
@@ -271,103 +284,131 @@ class Board:
         expired: list[Job] = []
         forgotten: list[UUID] = []
         while self._due and self._due[0][0] <= now:
-            _, job_id = heapq.heappop(self._due)
-            job = self._jobs.get(job_id)
+            _, number = heapq.heappop(self._due)
+            job = self._jobs.get(number)
             if job is None:
-                if job_id in self._tombstones:
-                    del self._tombstones[job_id]
-                    self._weigh(job_id, 0)
-                    self._deadlines.pop(job_id, None)
-                    forgotten.append(job_id)
+                if (grave := self._tombstones.pop(number, None)) is not None:
+                    self._characters -= size_of(grave)
+                    self._deadlines.pop(number, None)
+                    forgotten.append(grave.id)
                 continue
-            due = self._due_time(job)
+            due = self._deadline_of(job) + (self.limits.finished_seconds if job.is_finished else 0)
             if due > now:
-                heapq.heappush(self._due, (due, job_id))
+                # It has ended since: what stands in the heap is the time by which it had to.
+                heapq.heappush(self._due, (due, number))
             elif job.is_finished:
                 self._forget(job)
-                self._deadlines.pop(job_id, None)
-                forgotten.append(job_id)
+                self._deadlines.pop(number, None)
+                forgotten.append(job.id)
             else:
                 ended = job.errored("Job expired", kind="expired", now=now)
-                self._store(ended)
+                self._replace(job, ended)
+                heapq.heappush(self._due, (due + self.limits.finished_seconds, number))
                 expired += [ended, *self._end_duplicates_of(ended, now)]
         return Swept(tuple(expired), tuple(forgotten))
 
     def restore(self, job: Job, now: float, *, deleted: bool = False) -> None:
         """Take over a job, or the tombstone of one, from a store, without a look at limits."""
-        self._deadlines[job.id] = self._deadline(job, now)
+        deadline = self._deadline(job, now)
         if deleted:
-            self._tombstones[job.id] = job
-            self._weigh(job.id, size_of(job))
-            heapq.heappush(self._due, (self._deadlines[job.id], job.id))
+            self._entomb(job, deadline)
         else:
-            self._store(job)
+            self._enter(job, deadline)
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _store(self, job: Job) -> None:
-        there = self._jobs.get(job.id)
-        if there is not None:
-            self._unindex(there)
-        self._jobs[job.id] = job
-        self._unfinished += (not job.is_finished) - (there is not None and not there.is_finished)
-        self._weigh(job.id, size_of(job))
-        if job.status is Status.PENDING:
-            self._pending.setdefault(_key(job), job.id)
-        elif (original := job.original_id) is not None:
-            self._waiting.setdefault(original, {})[job.id] = None
-        if there is None or job.is_finished != there.is_finished:
-            heapq.heappush(self._due, (self._due_time(job), job.id))
+    def _require_room(self, job: Job) -> None:
+        if len(self._jobs) >= self.limits.board_jobs:
+            raise RefusedError(f"The board is full: it holds {len(self._jobs)} jobs")
+        if self._characters + size_of(job) > self.limits.board_characters:
+            raise RefusedError(f"The board is full: its jobs hold {self._characters} characters")
+        if self._unfinished >= self.limits.jobs_in_flight and not job.is_finished:
+            raise RefusedError(
+                f"{self._unfinished} jobs are under way with this peer already, which is the limit"
+            )
+
+    def _enter(self, job: Job, deadline: float) -> None:
+        number = job.id.int
+        self._jobs[number] = job
+        self._characters += size_of(job)
+        self._set_deadline(job, deadline)
+        finished = job.is_finished
+        self._unfinished += not finished
+        self._index(job, number)
+        heapq.heappush(self._due, (deadline + self.limits.finished_seconds if finished else deadline, number))
+
+    def _replace(self, there: Job, job: Job) -> None:
+        number = job.id.int
+        self._unindex(there, number)
+        self._jobs[number] = job
+        self._characters += size_of(job) - size_of(there)
+        if job.expires != there.expires:
+            self._set_deadline(job, self._deadline_of(there))
+        self._unfinished -= job.is_finished and not there.is_finished
+        self._index(job, number)
 
     def _forget(self, job: Job) -> None:
-        self._unindex(job)
+        number = job.id.int
+        self._unindex(job, number)
         self._unfinished -= not job.is_finished
-        self._weigh(job.id, 0)
-        del self._jobs[job.id]
+        self._characters -= size_of(job)
+        del self._jobs[number]
 
-    def _unindex(self, job: Job) -> None:
-        if job.status is Status.PENDING and self._pending.get(_key(job)) == job.id:
-            del self._pending[_key(job)]
-        elif (original := job.original_id) is not None and original in self._waiting:
-            self._waiting[original].pop(job.id, None)
-            if not self._waiting[original]:
-                del self._waiting[original]
+    def _index(self, job: Job, number: int) -> None:
+        status = job.status
+        if status is Status.PENDING:
+            self._pending.setdefault(_key(job), number)
+        elif status is Status.DUPLICATE and (original := job.original_id) is not None:
+            self._waiting.setdefault(original.int, {})[number] = None
 
-    def _bury(self, job: Job, now: float) -> tuple[UUID, ...]:
-        self._tombstones[job.id] = job
-        self._weigh(job.id, size_of(job))
-        deadline = self._deadlines.setdefault(job.id, self._deadline(job, now))
-        heapq.heappush(self._due, (deadline, job.id))
+    def _unindex(self, job: Job, number: int) -> None:
+        status = job.status
+        if status is Status.PENDING:
+            if self._pending.get(key := _key(job)) == number:
+                del self._pending[key]
+        elif (
+            status is Status.DUPLICATE
+            and (original := job.original_id) is not None
+            and (waiting := self._waiting.get(original.int)) is not None
+        ):
+            waiting.pop(number, None)
+            if not waiting:
+                del self._waiting[original.int]
+
+    def _entomb(self, job: Job, deadline: float) -> None:
+        self._tombstones[job.id.int] = job
+        self._characters += size_of(job)
+        self._set_deadline(job, deadline)
+        heapq.heappush(self._due, (deadline, job.id.int))
+
+    def _bury(self, job: Job, deadline: float) -> tuple[UUID, ...]:
+        self._entomb(job, deadline)
         forgotten = []
         while self._tombstones and (
             len(self._tombstones) > self.limits.tombstones or self._characters > self.limits.board_characters
         ):
-            oldest, _ = self._tombstones.popitem(last=False)
-            self._weigh(oldest, 0)
-            self._deadlines.pop(oldest, None)
-            forgotten.append(oldest)
+            number, oldest = self._tombstones.popitem(last=False)
+            self._characters -= size_of(oldest)
+            self._deadlines.pop(number, None)
+            forgotten.append(oldest.id)
         return tuple(forgotten)
 
-    def _weigh(self, job_id: UUID, size: int) -> None:
-        self._characters += size - self._sizes.pop(job_id, 0)
-        if size:
-            self._sizes[job_id] = size
-
     def _original_of(self, job: Job, now: float) -> Job | None:
-        original_id = self._pending.get(_key(job))
-        if original_id is None:
+        number = self._pending.get(_key(job))
+        if number is None:
             return None
-        original = self._jobs[original_id]
-        return None if self._deadlines[original_id] <= now else original
+        original = self._jobs[number]
+        return None if self._deadline_of(original) <= now else original
 
     def _end_duplicates_of(self, job: Job, now: float) -> tuple[Job, ...]:
-        if not job.is_finished:
+        if not self._waiting or not job.is_finished:
             return ()
         ended = []
-        for waiting_id in tuple(self._waiting.get(job.id, ())):
-            duplicate = self._jobs[waiting_id]
+        for number in tuple(self._waiting.get(job.id.int, ())):
+            duplicate = self._jobs[number]
             if _key(duplicate) == _key(job):
-                self._store(finished := duplicate.copy_result_of(job, now=now))
+                finished = duplicate.copy_result_of(job, now=now)
+                self._replace(duplicate, finished)
                 ended.append(finished)
         return tuple(ended)
 
@@ -375,14 +416,19 @@ class Board:
         longest = self.limits.lifetime_seconds
         return min(job.expires, job.created + longest, now + longest)
 
-    def _due_time(self, job: Job) -> float:
-        deadline = self._deadlines[job.id]
-        return deadline + self.limits.finished_seconds if job.is_finished else deadline
+    def _deadline_of(self, job: Job) -> float:
+        return self._deadlines.get(job.id.int, job.expires)
+
+    def _set_deadline(self, job: Job, deadline: float) -> None:
+        if deadline != job.expires:
+            self._deadlines[job.id.int] = deadline
+        else:
+            self._deadlines.pop(job.id.int, None)
 
 
 def _key(job: Job) -> _Key:
     # Only jobs of the whole same path are duplicates: a stranger's job must not take over this one's result.
-    return job.destination, job.instruction, job.forwarded_for
+    return job.command if job.forwarded_for is None else (job.command, job.forwarded_for)
 
 
 def require_same_command(there: Job, came: Job) -> None:
@@ -392,5 +438,5 @@ def require_same_command(there: Job, came: Job) -> None:
         RefusedError: It has another command.
 
     """
-    if (there.destination, there.instruction) != (came.destination, came.instruction):
+    if there.command != came.command:
         raise RefusedError(f"The id {came.id} stands for another command already")

@@ -7,7 +7,7 @@ it: that follows from the connection. Source: the protocol page *wire*, section 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, get_args
 
 import attrs
@@ -258,7 +258,13 @@ class UnknownCommandError(ParseError):
 
 def encode(command: Command) -> str:
     """Return the JSON text of a command."""
-    return _write(to_json(command))
+    match command:
+        case Put(job) | Update(job) | Delete(job):
+            return f'{{"{type(command).__name__}":{{"job":{job.canonical()}}}}}'
+        case Sync(jobs):
+            return f'{{"Sync":{{"state":{{"jobs":[{",".join(job.canonical() for job in jobs)}]}}}}}}'
+        case _:
+            return _write(to_json(command))
 
 
 def encode_bad_put_answer(job: Mapping[str, Any]) -> str:
@@ -281,10 +287,22 @@ def to_json(command: Command) -> dict[str, Any]:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-def decode(text: str) -> Command | BadPut:
+Known = Callable[[int], Job | None]
+"""Gives the job that is here already under an id, as a number (`Job.from_json`)."""
+
+
+def _nothing_known(_: int) -> Job | None:
+    return None
+
+
+def decode(text: str, known: Known = _nothing_known) -> Command | BadPut:
     """Read a command from the text of a payload.
 
     Unknown fields are ignored. In a ``Sync``, jobs that cannot be read are set apart.
+
+    Args:
+        text: The payload.
+        known: Gives the jobs that are here already, whose commands need not be read again.
 
     Raises:
         UnknownCommandError: The command has a name that is not known here.
@@ -295,10 +313,10 @@ def decode(text: str) -> Command | BadPut:
     if "\\u" in text:
         # Half a surrogate pair can only come in as an escape, and would fail at the next hop, or in a log.
         refuse_surrogates(json.dumps(value, ensure_ascii=False))
-    return from_json(value)
+    return from_json(value, known)
 
 
-def from_json(value: object) -> Command | BadPut:
+def from_json(value: object, known: Known = _nothing_known) -> Command | BadPut:
     """Read a command from its JSON value; raises as `decode`."""
     if not isinstance(value, dict) or len(value) != 1:
         raise ParseError("A command is a JSON object with exactly one key, the command's name")
@@ -310,28 +328,30 @@ def from_json(value: object) -> Command | BadPut:
         raise ParseError(f"The fields of {name} are a JSON object")
     refuse_repeated(value, _KINDS)
     refuse_repeated(fields, _FIELDS)
-    if kind is Sync:
-        return _read_sync(fields)
     if kind is Put:
-        job = _read_job(fields.get("job"))
+        job = _read_job(fields.get("job"), known)
         return BadPut(job) if isinstance(job, BadJob) else Put(job)
+    if kind is Update or kind is Delete:
+        return kind(Job.from_json(fields.get("job"), known))
+    if kind is Sync:
+        return _read_sync(fields, known)
     return structure(_CONVERTER, fields, kind)
 
 
-def _read_sync(fields: Mapping[str, Any]) -> Sync:
+def _read_sync(fields: Mapping[str, Any], known: Known) -> Sync:
     state = fields.get("state")
     if not isinstance(state, dict) or not isinstance(jobs := state.get("jobs"), list):
         raise ParseError("The field 'state' of Sync is a JSON object with a list of jobs")
-    read = [_read_job(item) for item in jobs]
+    read = [_read_job(item, known) for item in jobs]
     return Sync(
         tuple(job for job in read if isinstance(job, Job)),
         tuple(job for job in read if isinstance(job, BadJob)),
     )
 
 
-def _read_job(value: object) -> Job | BadJob:
+def _read_job(value: object, known: Known) -> Job | BadJob:
     try:
-        return Job.from_json(value)
+        return Job.from_json(value, known)
     except ParseError as error:
         if not isinstance(value, dict):
             raise

@@ -17,12 +17,11 @@ from __future__ import annotations
 
 import enum
 import json
-import operator
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Protocol
 
 import attrs
 
@@ -30,7 +29,8 @@ from .errors import JobError, ParseError, StateError
 from .grammar import Command, Destination, Instruction, check_portal
 from .grammar.results import decode_result, encode_result
 from .grammar.strictjson import refuse_repeated
-from .grammar.uuids import parse_uuid
+from .grammar.text import slot_setter
+from .grammar.uuids import parse_uuid_number
 from .job_errors import KIND_LIMIT, ErrorInfo, cut
 
 DEFAULT_LIFETIME: Final = 120
@@ -60,6 +60,10 @@ class Status(enum.Enum):
 
 
 _STATUS_BY_WORD: Final[Mapping[str, Status]] = {status.value: status for status in Status}
+
+
+def _nothing_known(_: int) -> Job | None:
+    return None
 
 
 class JobKeeper(Protocol):
@@ -127,6 +131,8 @@ class Job:
     domain: str | None = None
     domain_version: str | None = None
     _keeper: JobKeeper | None = attrs.field(default=None, eq=False, repr=False, alias="keeper")
+    # The canonical text of the command once somebody has asked for it; steps hand it on, `attrs.evolve` does not.
+    _command: str | None = attrs.field(default=None, init=False, eq=False, repr=False)
 
     # -- making one ---------------------------------------------------------------------------------------------
 
@@ -185,7 +191,11 @@ class Job:
     @property
     def command(self) -> str:
         """The canonical text of the command."""
-        return f"{self.destination} {self.instruction}"
+        text = self._command
+        if text is None:
+            text = f"{self.destination} {self.instruction}"
+            _remember_command(self, text)
+        return text
 
     @property
     def is_finished(self) -> bool:
@@ -256,7 +266,7 @@ class Job:
         if self.status is Status.PENDING:
             return self
         self._require("put", Status.CREATED)
-        return self._step(1, now, status=Status.PENDING)
+        return self._step(1, now, Status.PENDING, self.result_text, self.result_type, self.error)
 
     def running(self, progress: str | None = None, *, now: float | None = None) -> Job:
         """Return the job with a report of progress.
@@ -266,7 +276,7 @@ class Job:
 
         """
         self._require("run", Status.PENDING, Status.RUNNING)
-        return self._step(1, now, status=Status.RUNNING, result_text=progress, result_type=None)
+        return self._step(1, now, Status.RUNNING, progress, None, self.error)
 
     def completed(self, value: object = None, *, now: float | None = None) -> Job:
         """Return the finished job.
@@ -282,7 +292,7 @@ class Job:
         """
         self._require("complete", Status.PENDING, Status.RUNNING)
         text, type_name = encode_result(value, self.instruction)
-        return self._step(1000, now, status=Status.COMPLETE, result_text=text, result_type=type_name)
+        return self._step(1000, now, Status.COMPLETE, text, type_name, self.error)
 
     def errored(
         self, message: str, *, kind: str | None = None, origin: str | None = None, now: float | None = None
@@ -302,9 +312,7 @@ class Job:
         self._require("fail", Status.PENDING, Status.RUNNING, Status.DUPLICATE)
         message = cut(message)
         error = None if kind is None else ErrorInfo(kind, message, origin)
-        return self._step(
-            1000, now, status=Status.ERROR, result_text=message, result_type="Error", error=error
-        )
+        return self._step(1000, now, Status.ERROR, message, "Error", error)
 
     def duplicate_of(self, original: uuid.UUID, *, now: float | None = None) -> Job:
         """Return the job as a duplicate, which waits for the result of the original.
@@ -314,7 +322,7 @@ class Job:
 
         """
         self._require("become a duplicate", Status.PENDING)
-        return self._step(1, now, status=Status.DUPLICATE, result_text=str(original), result_type=None)
+        return self._step(1, now, Status.DUPLICATE, str(original), None, self.error)
 
     def reinstated(self, *, now: float | None = None) -> Job:
         """Return a duplicate as a job of its own, for when its original is no more.
@@ -324,7 +332,7 @@ class Job:
 
         """
         self._require("be reinstated", Status.DUPLICATE)
-        return self._step(1, now, status=Status.PENDING, result_text=None, result_type=None)
+        return self._step(1, now, Status.PENDING, None, None, self.error)
 
     def copy_result_of(self, original: Job, *, now: float | None = None) -> Job:
         """Return the job finished with the result of another.
@@ -339,32 +347,85 @@ class Job:
                 f"The job {original.id} is {original.status.value}: it has no result to copy yet"
             )
         return self._step(
-            1000,
-            now,
-            status=original.status,
-            result_text=original.result_text,
-            result_type=original.result_type,
-            error=original.error,
+            1000, now, original.status, original.result_text, original.result_type, original.error
         )
+
+    def ended_as(self, result: Job, *, origin: str, now: float) -> Job:
+        """Return the job with the end that its handler gave to an earlier state of it.
+
+        Args:
+            result: The finished job that the handler returned.
+            origin: Name of the agent, for an error that says nothing of where it was made.
+            now: Seconds since 1970 UTC.
+
+        Raises:
+            StateError: The job is finished already, or not yet put.
+
+        """
+        self._require("end", Status.PENDING, Status.RUNNING, Status.DUPLICATE)
+        error = result.error
+        if error is not None and error.origin is None:
+            error = ErrorInfo(error.kind, error.message, origin)
+        return self._step(1000, now, result.status, result.result_text, result.result_type, error)
 
     def _require(self, step: str, *allowed: Status) -> None:
         if self.status not in allowed:
             words = " or ".join(status.value for status in allowed)
             raise StateError(f"A job that is {self.status.value} cannot {step}: only one that is {words} can")
 
-    def _step(self, versions: int, now: float | None, **changes: Any) -> Job:
+    def _step(
+        self,
+        versions: int,
+        now: float | None,
+        status: Status,
+        result_text: str | None,
+        result_type: str | None,
+        error: ErrorInfo | None,
+    ) -> Job:
         if now is None:
             now = self._keeper.now() if self._keeper is not None else time.time()
-        return self._with(
-            version=min(self.version + versions, LARGEST_VERSION),
+        return self._copy(
             # A clock that was set back must not make our own step look older than the one before.
-            changed=max(self.changed, int(now)),
-            **changes,
+            max(self.changed, int(now)),
+            min(self.version + versions, LARGEST_VERSION),
+            status,
+            result_text,
+            result_type,
+            error,
+            self._keeper,
         )
 
-    def _with(self, **changes: Any) -> Self:
-        # What attrs.evolve does, which asks the class for its fields each time: a job takes some ten such steps.
-        return type(self)(**dict(zip(_ARGUMENTS, _values(self), strict=True)) | changes)
+    def _copy(
+        self,
+        changed: int,
+        version: int,
+        status: Status,
+        result_text: str | None,
+        result_type: str | None,
+        error: ErrorInfo | None,
+        keeper: JobKeeper | None,
+    ) -> Job:
+        # `attrs.evolve` asks the class for its fields each time, which a job's ten steps would feel.
+        copy = Job(
+            self.id,
+            self.created,
+            changed,
+            self.expires,
+            version,
+            self.destination,
+            self.instruction,
+            status,
+            result_text,
+            result_type,
+            self.forwarded_for,
+            error,
+            self.domain,
+            self.domain_version,
+            keeper,
+        )
+        if self._command is not None:
+            _remember_command(copy, self._command)
+        return copy
 
     # -- with an agent ------------------------------------------------------------------------------------------
 
@@ -420,9 +481,13 @@ class Job:
         """
         await self._kept().delete_job(self)
 
-    def kept_by(self, keeper: JobKeeper | None) -> Self:
+    def kept_by(self, keeper: JobKeeper | None) -> Job:
         """Return the same job, bound to the agent that holds it on a board."""
-        return self._with(keeper=keeper)
+        if self._keeper is keeper:
+            return self
+        return self._copy(
+            self.changed, self.version, self.status, self.result_text, self.result_type, self.error, keeper
+        )
 
     def _kept(self) -> JobKeeper:
         if self._keeper is None:
@@ -455,8 +520,13 @@ class Job:
         return value
 
     @classmethod
-    def from_json(cls, value: object) -> Job:
+    def from_json(cls, value: object, known: Callable[[int], Job | None] = _nothing_known) -> Job:
         """Read a job from its JSON form; unknown fields are ignored.
+
+        Args:
+            value: What a JSON reader returned.
+            known: Gives the job that is on a board under an id, as a number. Where its command is written as it is
+                here, it need not be read a second time.
 
         Raises:
             ParseError: A field is missing or not what it must be, or the command is not in the grammar.
@@ -465,37 +535,68 @@ class Job:
         if not isinstance(value, dict):
             raise ParseError(f"A job is a JSON object, not {_shown(value)}")
         refuse_repeated(value, _FIELDS)
-        command = Command.parse(_text(value, "command"))
+        text = _text(value, "command")
+        number = parse_uuid_number(_text(value, "id"))
+        there = known(number)
+        if there is not None and there.command == text:
+            job_id, destination, instruction = there.id, there.destination, there.instruction
+        else:
+            command = Command.parse(text)
+            job_id, destination, instruction = (
+                uuid.UUID(int=number),
+                command.destination,
+                command.instruction,
+            )
         forwarded_for = _optional_text(value, "forwarded_for")
         status = _STATUS_BY_WORD.get(_text(value, "state"))
         if status is None:
             words = ", ".join(_STATUS_BY_WORD)
             raise ParseError(f"A job's state is one of {words}, not {_shown(value['state'])}")
-        return cls(
-            id=parse_uuid(_text(value, "id")),
-            created=_whole(value, "created", OLDEST_TIME, NEWEST_TIME),
-            changed=_whole(value, "changed", OLDEST_TIME, NEWEST_TIME),
-            expires=_whole(value, "expires", OLDEST_TIME, NEWEST_TIME),
-            version=_whole(value, "version", 0, LARGEST_VERSION),
-            destination=command.destination,
-            instruction=command.instruction,
-            status=status,
-            result_text=_optional_text(value, "result"),
-            result_type=_optional_text(value, "result_type"),
-            forwarded_for=None if forwarded_for is None else Destination.parse(forwarded_for),
-            error=_read_error(value.get("error")),
-            domain=_optional_text(value, "domain"),
-            domain_version=_optional_text(value, "domain_version"),
+        job = cls(
+            job_id,
+            _whole(value, "created", OLDEST_TIME, NEWEST_TIME),
+            _whole(value, "changed", OLDEST_TIME, NEWEST_TIME),
+            _whole(value, "expires", OLDEST_TIME, NEWEST_TIME),
+            _whole(value, "version", 0, LARGEST_VERSION),
+            destination,
+            instruction,
+            status,
+            _optional_text(value, "result"),
+            _optional_text(value, "result_type"),
+            None if forwarded_for is None else Destination.parse(forwarded_for),
+            _read_error(value.get("error")),
+            _optional_text(value, "domain"),
+            _optional_text(value, "domain_version"),
         )
+        if there is not None and there.instruction is instruction:
+            _remember_command(job, there.command)
+        return job
 
     def canonical(self) -> str:
-        """Return the job's JSON as one compact text: what decides between copies that differ in nothing else."""
-        return _write(self.to_json())
+        """Return the job's JSON as one compact text: what travels, what is stored, what decides between copies.
+
+        The same as `to_json` through any JSON writer that leaves no blanks and writes letters as they are.
+        """
+        error = ""
+        if self.error is not None:
+            origin = "" if self.error.origin is None else f',"origin":{_written(self.error.origin)}'
+            kind, message = _written(self.error.kind), _written(self.error.message)
+            error = f',"error":{{"kind":{kind},"message":{message}{origin}}}'
+        result, result_type = self.result_text, self.result_type
+        forwarded_for, domain, domain_version = self.forwarded_for, self.domain, self.domain_version
+        return (
+            f'{{"id":"{self.id}","created":{self.created},"changed":{self.changed},"expires":{self.expires},'
+            f'"version":{self.version},"command":{_written(self.command)},"state":"{self.status.value}",'
+            f'"result":{"null" if result is None else _written(result)},'
+            f'"result_type":{"null" if result_type is None else _written(result_type)},'
+            f'"forwarded_for":{"null" if forwarded_for is None else _written(str(forwarded_for))}{error},'
+            f'"domain":{"null" if domain is None else _written(domain)},'
+            f'"domain_version":{"null" if domain_version is None else _written(domain_version)}}}'
+        )
 
 
-_write: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_ARGUMENTS: Final = tuple(field.alias or field.name for field in attrs.fields(Job))
-_values: Final = operator.attrgetter(*(field.name for field in attrs.fields(Job)))
+_written: Final = json.encoder.encode_basestring
+_remember_command: Final = slot_setter(Job, "_command")
 
 _FIELDS: Final = frozenset(
     [

@@ -24,6 +24,16 @@ def parse_uuid(text: str) -> uuid.UUID:
         ParseError: The text is none of these.
 
     """
+    return uuid.UUID(int=parse_uuid_number(text))
+
+
+def parse_uuid_number(text: str) -> int:
+    """Read the number that a UUID is; as `parse_uuid`.
+
+    Raises:
+        ParseError: The text is no UUID.
+
+    """
     if not _UUID(text):
         raise ParseError("This is not a UUID", text=text, position=0, expected=_EXPECTED)
-    return uuid.UUID(text.lower())
+    return int(text.strip("{}")[-36:].replace("-", ""), 16) if len(text) > 32 else int(text, 16)
