@@ -65,7 +65,7 @@ from .link import Link, registration_problem
 from .logcontext import bound
 from .notifications import NotificationHandler
 from .operations import Operations
-from .outcome import Erase, Kind, News, Outcome
+from .outcome import Erase, Kind, Outcome, Write
 from .peers import AgentPeer, Peers
 from .portal_routes import CHECKERS, RouteTable
 from .refusals import Refusals
@@ -143,7 +143,7 @@ class Agent:
         self._service: Service | None = None
         self._runner: Runner
         self.operations: Operations
-        self.news_observers: list[Callable[[News], None]] = []
+        self.news_observers: list[Callable[[Write], None]] = []
         self._stopping = False
         self._restarting = False
 
@@ -282,7 +282,7 @@ class Agent:
         if self._restarting:
             raise RefusedError(RESTARTING)
         kept, outcome = self.exchange.submit(job, peer, self.now())
-        with bound(agent=self.name, peer=str(peer), job=str(kept.id)):
+        with bound(agent=self.name, peer=peer, job=kept.id):
             _log.info("put %s to %s from %s", kept, peer.name, self.name)
             self._carry_out(outcome)
         await self.wait_kept()
@@ -360,7 +360,7 @@ class Agent:
                     self._put_off(link.peer, command)
                     return
                 with (
-                    bound(job=str(command.job.id))
+                    bound(job=command.job.id)
                     if isinstance(command, Put | Update | Delete)
                     else nullcontext()
                 ):
@@ -442,10 +442,6 @@ class Agent:
     def _carry_out(self, outcome: Outcome) -> None:
         if outcome.writes:
             self._ticket = self._store.write(outcome.writes)
-            for peer in {write.peer for write in outcome.writes}:
-                due = self.exchange.boards[peer].next_due
-                if due is not None and due < self._sweep_at:
-                    self._sweep_earlier.set()
         for cancel in outcome.cancels:
             self._runner.cancel(cancel.peer, cancel.job_id, cancel.reason)
         for run in outcome.runs:
@@ -458,10 +454,14 @@ class Agent:
         for answer in outcome.answers:
             if (link := self.peers[answer.peer].link) is not None:
                 link.outbox.add_text(answer.text)
-        for news in outcome.news:
-            self._watches.changed(news.peer, news.job.id, removed=news.removed)
-            for observer in self.news_observers:
-                observer(news)
+        for write in outcome.writes:
+            if isinstance(write, Write):
+                self._watches.changed(write.peer, write.job.id, removed=write.deleted)
+                for observer in self.news_observers:
+                    observer(write)
+            due = self.exchange.boards[write.peer].next_due
+            if due is not None and due < self._sweep_at:
+                self._sweep_earlier.set()
         for refusal in outcome.refusals:
             self.refuse(refusal.peer, refusal.kind, refusal.reason)
 
@@ -551,7 +551,7 @@ class Agent:
         known.connections += 1
         known.refusals = 0
         try:
-            with bound(peer=str(link.peer)):
+            with bound(peer=link.peer):
                 await link.run()
         finally:
             if known.link is link:

@@ -24,7 +24,7 @@ from paddington import ConfigError, PaddingtonError, Peer
 from .agent import Agent
 from .errors import JobError, ParseError, RefusedError, TemplemeadsError
 from .job import DEFAULT_LIFETIME, Job, Status
-from .outcome import News
+from .outcome import Write
 from .route import place_of
 from .version import __version__
 
@@ -297,10 +297,10 @@ class _Control:
 
     async def _follow(self, request: Request, send: Send) -> Any:
         wanted = _filter(request)
-        sender, receiver = trio.open_memory_channel[News](NEWS_QUEUED)
+        sender, receiver = trio.open_memory_channel[Write](NEWS_QUEUED)
         missed = 0
 
-        def observe(news: News) -> None:
+        def observe(news: Write) -> None:
             nonlocal missed
             try:
                 sender.send_nowait(news)
@@ -311,7 +311,7 @@ class _Control:
         try:
             async for news in receiver:
                 if wanted(news.peer, news.job):
-                    await send(self._told(news.peer, news.job) | {"removed": news.removed, "missed": missed})
+                    await send(self._told(news.peer, news.job) | {"removed": news.deleted, "missed": missed})
                     missed = 0
         finally:
             self._agent.news_observers.remove(observe)

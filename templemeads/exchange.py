@@ -28,7 +28,7 @@ from .errors import JobError, PeerNotFoundError, RefusedError
 from .job import Job, Status, printable
 from .job_errors import ErrorInfo
 from .limits import LARGEST_VERSION, Limits
-from .outcome import Answer, Cancel, Erase, Kind, News, Outcome, Refusal, Run, Send, Write
+from .outcome import Answer, Cancel, Erase, Kind, Outcome, Refusal, Run, Send, Write
 from .route import Flow, Place, place_of, require_from_after, require_from_before
 
 
@@ -60,7 +60,7 @@ class Exchange:
     surely_fits: int = 0
     check_owner: Callable[[Peer, Job], object] | None = None
     _boards: dict[Peer, Board] = attrs.field(factory=dict, init=False)
-    _at_work: set[tuple[Peer, UUID]] = attrs.field(factory=set, init=False)
+    _at_work: set[tuple[Peer, int]] = attrs.field(factory=set, init=False)
 
     # -- looking ------------------------------------------------------------------------------------------------
 
@@ -71,8 +71,12 @@ class Exchange:
 
     def find(self, peer: Peer, job_id: UUID) -> Job | None:
         """Return a job from the board of a peer, or None."""
+        return self.numbered(peer, job_id.int)
+
+    def numbered(self, peer: Peer, number: int) -> Job | None:
+        """Return the job whose id is this number from the board of a peer, or None."""
         board = self._boards.get(peer)
-        return None if board is None else board.get(job_id)
+        return None if board is None else board.numbered(number)
 
     @property
     def next_due(self) -> float | None:
@@ -161,19 +165,11 @@ class Exchange:
 
         """
         outcome = Outcome()
-        self._at_work.discard((peer, job_id))
+        self._at_work.discard((peer, job_id.int))
         job = self.find(peer, job_id)
         if job is None or job.is_finished:
             return outcome
-        ended = attrs.evolve(
-            job,
-            status=result.status,
-            result_text=result.result_text,
-            result_type=result.result_type,
-            error=self._with_origin(result.error),
-            version=job.version + 1000,
-            changed=max(job.changed, int(now)),
-        )
+        ended = job.ended_as(result, origin=self.name, now=now)
         if (problem := self._too_large(ended)) is not None:
             ended = job.errored(problem, kind="run", origin=self.name, now=now)
         self._pass_back(peer, ended, now, outcome)
@@ -213,7 +209,7 @@ class Exchange:
                 continue
             swept = board.sweep(now)
             for job in swept.expired:
-                self._note(peer, job, outcome)
+                outcome.writes.append(Write(peer, job))
                 if self._flow(peer, job) is Flow.UPSTREAM:
                     outcome.sends.append(Send(peer, Kind.UPDATE, job))
                 self._stop(peer, job.id, "the job expired", outcome)
@@ -290,7 +286,7 @@ class Exchange:
             if merged.job.is_finished:
                 outcome.sends.append(Send(sender, Kind.UPDATE, merged.job))
             elif (
-                (sender, job.id) in self._at_work
+                (sender, job.id.int) in self._at_work
                 or merged.job.status is Status.DUPLICATE
                 or not place.is_last
             ):
@@ -371,7 +367,7 @@ class Exchange:
     def _move_on(self, sender: Peer, place: Place, job: Job, now: float, outcome: Outcome) -> None:
         """Run a job that has arrived, or put it on the next board."""
         if place.after is None:
-            if (sender, job.id) in self._at_work:
+            if (sender, job.id.int) in self._at_work:
                 return
             try:
                 if self.check_owner is not None:
@@ -380,7 +376,7 @@ class Exchange:
                 outcome.refusals.append(Refusal(sender, "owner", f"{{{job.command[:200]}}}: {error}"))
                 self._fail(sender, job, str(error), "invalid", now, outcome)
                 return
-            self._at_work.add((sender, job.id))
+            self._at_work.add((sender, job.id.int))
             outcome.runs.append(Run(sender, job))
             return
         after = Peer(place.after, sender.zone)
@@ -442,13 +438,10 @@ class Exchange:
         if removed.tombstone is not None:
             outcome.writes.append(Write(peer, removed.tombstone, deleted=True))
         outcome.writes += [Erase(peer, job_id) for job_id in removed.forgotten]
-        if removed.job is not None:
-            outcome.news.append(News(peer, removed.job, removed=True))
         self._stop(peer, job.id, "the job was deleted", outcome)
-        for changed in removed.changed:
-            self._note(peer, changed, outcome)
+        outcome.writes += [Write(peer, changed) for changed in removed.changed]
         if removed.reinstated is not None:
-            self._note(peer, removed.reinstated, outcome)
+            outcome.writes.append(Write(peer, removed.reinstated))
             place = place_of(self.name, removed.reinstated.destination)
             if place is not None and place.after == peer.name:
                 outcome.sends.append(Send(peer, Kind.PUT, removed.reinstated))
@@ -464,17 +457,13 @@ class Exchange:
             self._remove(after, job, now, outcome)
 
     def _stop(self, peer: Peer, job_id: UUID, reason: str, outcome: Outcome) -> None:
-        if (peer, job_id) in self._at_work:
-            self._at_work.discard((peer, job_id))
+        if (peer, job_id.int) in self._at_work:
+            self._at_work.discard((peer, job_id.int))
             outcome.cancels.append(Cancel(peer, job_id, reason))
 
     def _record(self, peer: Peer, merged: Merged, outcome: Outcome) -> None:
-        for job in (merged.job, *merged.ended):
-            self._note(peer, job, outcome)
-
-    def _note(self, peer: Peer, job: Job, outcome: Outcome) -> None:
-        outcome.writes.append(Write(peer, job))
-        outcome.news.append(News(peer, job))
+        outcome.writes.append(Write(peer, merged.job))
+        outcome.writes += [Write(peer, ended) for ended in merged.ended]
 
     def _answer_refused(
         self, sender: Peer, job: Job, message: str, kind: str, now: float, outcome: Outcome
@@ -505,9 +494,6 @@ class Exchange:
     def _flow(self, peer: Peer, job: Job) -> Flow | None:
         place = place_of(self.name, job.destination)
         return None if place is None else place.flow_to(peer.name)
-
-    def _with_origin(self, error: ErrorInfo | None) -> ErrorInfo | None:
-        return attrs.evolve(error, origin=self.name) if error is not None and error.origin is None else error
 
     def _shortened(self, job: Job, now: float) -> Job:
         latest = int(now + self.limits.lifetime_seconds)
@@ -554,6 +540,6 @@ class Exchange:
                 if place is None or place.before != peer.name or not place.is_last:
                     continue
                 if job.status in (Status.PENDING, Status.RUNNING) and not board.is_expired(job, now):
-                    self._at_work.add((peer, job.id))
+                    self._at_work.add((peer, job.id.int))
                     outcome.runs.append(Run(peer, job))
         return outcome

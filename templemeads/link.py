@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -58,6 +59,7 @@ class Link:
         self.is_registered = False
         self.routes_told: dict[str, str] = {}
         self.outbox = Outbox(agent.limits.updates_queued, agent.limits.queued_characters)
+        self._known = partial(agent.exchange.numbered, self.peer)
         self._scope = trio.CancelScope()
 
     async def run(self) -> None:
@@ -93,7 +95,7 @@ class Link:
 
     def _take(self, text: str) -> None:
         try:
-            command = decode(text)
+            command = decode(text, self._known)
         except UnknownCommandError as error:
             self._agent.refuse(self.peer, "unknown-command", str(error))
             self.outbox.add_text(encode(Error(str(error))))

@@ -8,37 +8,46 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Final
 
 from .health import timestamp
 from .job import printable
 
-_NOTHING: Final[Mapping[str, str]] = {}
-_words: Final[ContextVar[Mapping[str, str]]] = ContextVar("templemeads_log_words", default=_NOTHING)
+_NOTHING: Final[Mapping[str, object]] = {}
+_words: Final[ContextVar[Mapping[str, object]]] = ContextVar("templemeads_log_words", default=_NOTHING)
 
 LONGEST_MESSAGE: Final = 2_000
 """Characters of a message that are kept for diagnostics."""
 
 
-@contextmanager
-def bound(**words: str) -> Iterator[None]:
-    """Bind words to everything that is logged inside the ``with`` block, and in tasks started there."""
-    before = _words.get()
-    _words.set({**before, **words})
-    try:
-        yield
-    finally:
-        _words.set(
-            before
-        )  # not by token: a task that is thrown away unfinished is cleaned up in another context
+class bound:  # noqa: N801 - used like the functions of contextlib; a class, since each job is bound several times
+    """Bind words to everything that is logged inside the ``with`` block, and in tasks started there.
+
+    Args:
+        words: What to say, as anything whose ``str`` says it: it is asked for only where something is logged.
+
+    """
+
+    __slots__ = ("_before", "_more")
+
+    def __init__(self, **words: object) -> None:
+        self._more = words
+        self._before = _NOTHING
+
+    def __enter__(self) -> None:
+        self._before = _words.get()
+        _words.set({**self._before, **self._more})
+
+    def __exit__(self, *_: object) -> None:
+        # Not by token: a task that is thrown away unfinished is cleaned up in another context.
+        _words.set(self._before)
 
 
-def bound_words() -> Mapping[str, str]:
+def bound_words() -> dict[str, str]:
     """Return the words that are bound here and now: ``agent``, ``peer``, ``job``."""
-    return _words.get()
+    return {name: str(word) for name, word in _words.get().items()}
 
 
 _LEVELS: Final = (

@@ -7,7 +7,6 @@ slow, it waits once, its progress is coalesced, and its result takes the place t
 from __future__ import annotations
 
 from collections import deque
-from uuid import UUID
 
 import attrs
 import trio
@@ -45,7 +44,7 @@ class Outbox:
         self._most_characters = characters
         self._characters = 0
         self._texts: deque[str] = deque()
-        self._jobs: dict[UUID, Waiting] = {}
+        self._jobs: dict[int, Waiting] = {}
         self._filled = trio.Event()
         self._emptied = trio.Event()
         self._emptied.set()
@@ -66,7 +65,7 @@ class Outbox:
 
     def add_job(self, kind: Kind, job: Job) -> None:
         """Ask for the peer to be told of a job; one request per job is kept, the latest."""
-        waiting = self._jobs.get(job.id)
+        waiting = self._jobs.get(job.id.int)
         if kind is Kind.DELETE and (waiting is None or waiting.kind is not kind):
             # Every other job that waits is on the board and bounded there; a deleted one may be nowhere else.
             if self._characters + size_of(job) > self._most_characters:
@@ -75,7 +74,7 @@ class Outbox:
             self._characters += size_of(job)
         # An update tells more than the put it overtakes only to someone who has the job: the put stays a put.
         if waiting is None or kind is Kind.DELETE or waiting.kind is kind:
-            self._jobs[job.id] = Waiting(kind, job)
+            self._jobs[job.id.int] = Waiting(kind, job)
         self._fill()
 
     async def take(self, most: int) -> list[str | Waiting]:

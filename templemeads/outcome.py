@@ -1,7 +1,7 @@
 """What an agent's core wants done: values only, for the shell to carry out in this order.
 
 Writes come first: nothing that a peer or a caller is told may be lost afterwards. So the shell hands the writes of an
-outcome to the store as one unit, and holds back its sends and its news until the store has them.
+outcome to the store as one unit, and holds back its sends, and the news that the writes are, until the store has them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Kind(enum.Enum):
 
 @attrs.frozen
 class Write:
-    """Keep this copy of a job, or the tombstone of one, on the board of a peer."""
+    """The job on the board of a peer has changed, or has left it as ``deleted``: keep it, and wake who waits for it."""
 
     peer: Peer
     job: Job
@@ -76,15 +76,6 @@ class Cancel:
 
 
 @attrs.frozen
-class News:
-    """The job on the board of a peer has changed, or, with ``removed``, has left it: wake who waits for it."""
-
-    peer: Peer
-    job: Job
-    removed: bool = False
-
-
-@attrs.frozen
 class Refusal:
     """Something a peer sent was not taken.
 
@@ -109,5 +100,4 @@ class Outcome:
     runs: list[Run] = attrs.field(factory=list)
     sends: list[Send] = attrs.field(factory=list)
     answers: list[Answer] = attrs.field(factory=list)
-    news: list[News] = attrs.field(factory=list)
     refusals: list[Refusal] = attrs.field(factory=list)

@@ -39,6 +39,7 @@ class AgentPeer:
         name: The peer's name.
         zone: The zone of the connection.
         agent_type: What it registered as, or None if it has not been seen yet.
+        peer: The peer as paddington names it.
 
     """
 
@@ -46,10 +47,10 @@ class AgentPeer:
     zone: str = "default"
     agent_type: AgentType | None = attrs.field(default=None, eq=False)
     _desk: Desk | None = attrs.field(default=None, eq=False, repr=False, alias="desk")
+    peer: Peer = attrs.field(init=False, eq=False, repr=False)
 
-    @property
-    def peer(self) -> Peer:
-        """The peer as paddington names it."""
+    @peer.default
+    def _named(self) -> Peer:
         return Peer(self.name, self.zone)
 
     def __str__(self) -> str:
@@ -117,6 +118,14 @@ class Known:
     connections: int = 0
     refusals: int = 0
     failure: str = ""
+    _handle: AgentPeer | None = attrs.field(default=None, init=False)
+
+    def handle(self, desk: Desk) -> AgentPeer:
+        """Return the handle of this peer, the same one for as long as nothing in it changes."""
+        kind = None if self.register is None else self.register.agent
+        if self._handle is None or self._handle.agent_type is not kind:
+            self._handle = AgentPeer(self.peer.name, self.peer.zone, kind, desk)
+        return self._handle
 
     @property
     def is_ready(self) -> bool:
@@ -136,6 +145,9 @@ class Peers:
     def __init__(self, desk: Desk, configured: Iterable[tuple[Peer, AgentType | None]]) -> None:
         self._desk = desk
         self._known = {peer: Known(peer, declared) for peer, declared in configured}
+        self._by_name: dict[str, list[Known]] = {}
+        for known in self._known.values():
+            self._by_name.setdefault(known.peer.name, []).append(known)
         self._changed = trio.Event()
         self._stopped = False
 
@@ -152,8 +164,7 @@ class Peers:
 
     def handle(self, peer: Peer) -> AgentPeer:
         """Return the handle of a peer."""
-        register = self._known[peer].register
-        return AgentPeer(peer.name, peer.zone, None if register is None else register.agent, self._desk)
+        return self._known[peer].handle(self._desk)
 
     def select(self, wanted: AgentType | str | Peer | None = None) -> list[Known]:
         """Return the peers of a type, or of a name (``name`` or ``name@zone``), or all."""
@@ -167,9 +178,7 @@ class Peers:
             case str():
                 name, _, zone = wanted.partition("@")
                 return [
-                    known
-                    for known in self._known.values()
-                    if known.peer.name == name and (not zone or known.peer.zone == zone)
+                    known for known in self._by_name.get(name, ()) if not zone or known.peer.zone == zone
                 ]
             case Peer():
                 return [self._known[wanted]] if wanted in self._known else []

@@ -9,6 +9,7 @@ compares its own place with that of the peer that a command came from. Only *imm
 from __future__ import annotations
 
 import enum
+from functools import lru_cache
 
 import attrs
 
@@ -50,6 +51,9 @@ class Place:
         return Flow.UPSTREAM if neighbour == self.before else None
 
 
+# What it returns follows from what it is given alone, so remembering it shows in nothing but time; the names are short,
+# and an agent's jobs go along few paths.
+@lru_cache(maxsize=1024)
 def place_of(name: str, destination: Destination) -> Place | None:
     """Return the place of an agent in a path, or None if it is not in it; of a repeated name the first counts."""
     names = destination.agents

@@ -27,7 +27,7 @@ from .logcontext import bound
 
 _log = logging.getLogger("templemeads.runner")
 
-_Place = tuple[Peer, UUID]
+_Place = tuple[Peer, int]
 
 
 @attrs.frozen
@@ -50,10 +50,14 @@ class Finished:
 class _Running:
     scope: trio.CancelScope
     job: Job
-    command: str
     since: float
     wanted: bool = True
-    done: trio.Event = attrs.field(factory=trio.Event)
+    done: trio.Event | None = None  # for whoever waits for its clean-up
+
+    @property
+    def command(self) -> str:
+        """The beginning of what it does, for logs."""
+        return str(self.job.instruction)[:80]
 
 
 class Runner:
@@ -84,13 +88,12 @@ class Runner:
         self._make_envelope = make_envelope
         self._on_finished = on_finished
         self._on_cancelled = on_cancelled
-        self._lines: OrderedDict[Peer, OrderedDict[UUID, None]] = OrderedDict()
+        self._lines: OrderedDict[Peer, OrderedDict[int, UUID]] = OrderedDict()
         self._running: dict[_Place, _Running] = {}
         self._again: set[_Place] = set()
         self._per_peer: Counter[Peer] = Counter()
         self._stopped = False
-        self._idle = trio.Event()
-        self._idle.set()
+        self._idle: trio.Event | None = None  # for whoever waits until nothing runs
 
     @property
     def running(self) -> int:
@@ -109,34 +112,49 @@ class Runner:
 
     def start(self, peer: Peer, job_id: UUID) -> None:
         """Run the handler for a job as soon as there is a place."""
-        self._lines.setdefault(peer, OrderedDict())[job_id] = None
+        self._line_up(peer, job_id)
         self._fill()
 
     def cancel(self, peer: Peer, job_id: UUID, reason: str) -> None:
         """Stop the handler of a job; its result, if it still returns one, is not asked for."""
         line = self._lines.get(peer)
-        if line is not None and job_id in line:
-            del line[job_id]
-        self._again.discard((peer, job_id))
-        running = self._running.get((peer, job_id))
+        if line is not None:
+            line.pop(job_id.int, None)
+        self._again.discard((peer, job_id.int))
+        running = self._running.get((peer, job_id.int))
         if running is not None:
             running.wanted = False
-            running.scope.cancel(reason=reason)
-            self._nursery.start_soon(self._report_if_late, running, name=f"clean-up of {running.command}")
+            self._cancel(running, reason)
 
     async def drain(self) -> None:
         """Start nothing more, and wait until the handlers that run have ended."""
         self._stopped = True
-        await self._idle.wait()
+        while self._running:
+            if self._idle is None:
+                self._idle = trio.Event()
+            await self._idle.wait()
 
     def cancel_all(self, reason: str) -> None:
         """Start nothing more, and cancel what runs; a handler that answers all the same has answered."""
         self._stopped = True
         for running in self._running.values():
-            running.scope.cancel(reason=reason)
-            self._nursery.start_soon(self._report_if_late, running, name=f"clean-up of {running.command}")
+            self._cancel(running, reason)
 
     # -- inside -------------------------------------------------------------------------------------------------
+
+    def _line_up(self, peer: Peer, job_id: UUID) -> None:
+        line = self._lines.get(peer)
+        if line is None:
+            line = self._lines[peer] = OrderedDict()
+        line[job_id.int] = job_id
+
+    def _cancel(self, running: _Running, reason: str) -> None:
+        running.scope.cancel(reason=reason)
+        if running.done is None:
+            running.done = trio.Event()
+        self._nursery.start_soon(
+            self._report_if_late, running, running.done, name=f"clean-up of {running.command}"
+        )
 
     def _fill(self) -> None:
         while not self._stopped and len(self._running) < self._limits.handlers:
@@ -144,27 +162,25 @@ class Runner:
             if peer is None:
                 return
             line = self._lines[peer]
-            job_id, _ = line.popitem(last=False)
+            number, job_id = line.popitem(last=False)
             self._lines.move_to_end(peer)
             if not line:
                 del self._lines[peer]
             envelope = self._make_envelope(peer, job_id)
-            if envelope is not None and (peer, job_id) in self._running:
+            if envelope is None:
+                continue
+            place = peer, number
+            if place in self._running:
                 # A cancelled handler still cleans up after itself: two of one job must not run at once.
-                self._again.add((peer, job_id))
-            elif envelope is not None:
-                running = _Running(
-                    trio.CancelScope(),
-                    envelope.job,
-                    str(envelope.job.instruction)[:80],
-                    trio.current_time(),
-                )
-                self._running[peer, job_id] = running
-                self._per_peer[peer] += 1
-                self._idle = trio.Event()
-                self._nursery.start_soon(
-                    self._run, peer, envelope, running, name=f"handler of {running.command}"
-                )
+                self._again.add(place)
+                continue
+            running = self._running[place] = _Running(
+                trio.CancelScope(), envelope.job, trio.current_time()
+            )
+            self._per_peer[peer] += 1
+            self._nursery.start_soon(
+                self._run, place, envelope, running, name=f"handler of {envelope.job.command[:80]}"
+            )
 
     def _next_peer(self) -> Peer | None:
         for peer, line in self._lines.items():
@@ -172,33 +188,36 @@ class Runner:
                 return peer
         return None
 
-    async def _run(self, peer: Peer, envelope: Envelope, running: _Running) -> None:
-        with bound(peer=str(peer), job=str(envelope.job.id)):
-            await self._run_one(peer, envelope, running)
+    async def _run(self, place: _Place, envelope: Envelope, running: _Running) -> None:
+        peer, job = place[0], envelope.job
+        result: Job | None = None
+        with bound(peer=peer, job=job.id):
+            try:
+                with running.scope:
+                    result = await self._call(envelope, running)
+            finally:
+                self._ended(place, running)
+            seconds = trio.current_time() - running.since
+            if result is not None and running.wanted:
+                self._on_finished(Finished(peer, result, seconds))
+            else:
+                self._on_cancelled(Finished(peer, job, seconds))
+        if place in self._again:
+            self._again.discard(place)
+            self._line_up(peer, job.id)
         self._fill()
 
-    async def _run_one(self, peer: Peer, envelope: Envelope, running: _Running) -> None:
-        job = envelope.job
-        result: Job | None = None
-        try:
-            with running.scope:
-                result = await self._call(envelope, running)
-        finally:
+    def _ended(self, place: _Place, running: _Running) -> None:
+        if running.done is not None:
             running.done.set()
-            del self._running[peer, job.id]
-            self._per_peer[peer] -= 1
-            if not self._per_peer[peer]:
-                del self._per_peer[peer]
-            if not self._running:
-                self._idle.set()
-        seconds = trio.current_time() - running.since
-        if result is not None and running.wanted:
-            self._on_finished(Finished(peer, result, seconds))
-        else:
-            self._on_cancelled(Finished(peer, job, seconds))
-        if (peer, job.id) in self._again:
-            self._again.discard((peer, job.id))
-            self._lines.setdefault(peer, OrderedDict())[job.id] = None
+        del self._running[place]
+        peer, _ = place
+        self._per_peer[peer] -= 1
+        if not self._per_peer[peer]:
+            del self._per_peer[peer]
+        if self._idle is not None and not self._running:
+            self._idle.set()
+            self._idle = None
 
     async def _call(self, envelope: Envelope, running: _Running) -> Job:
         job = envelope.job
@@ -222,10 +241,10 @@ class Runner:
             return job.errored(f"The handler raised {type(error).__name__}", kind="run")
         return result
 
-    async def _report_if_late(self, running: _Running) -> None:
+    async def _report_if_late(self, running: _Running, done: trio.Event) -> None:
         with trio.CancelScope(shield=True), trio.move_on_after(self._limits.handler_cleanup_seconds):
-            await running.done.wait()
-        if not running.done.is_set():
+            await done.wait()
+        if not done.is_set():
             _log.error(
                 "the handler of %s has not ended %g s after it was cancelled: it shields itself, or blocks the loop",
                 ascii(running.command),

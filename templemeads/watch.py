@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from uuid import UUID
 
 import attrs
@@ -12,6 +10,8 @@ import trio
 from paddington import Peer
 
 from .errors import AgentStoppedError
+
+_Key = tuple[Peer, int]
 
 
 @attrs.define(eq=False)
@@ -25,10 +25,21 @@ class Watch:
 
     """
 
-    watchers: int = 0
-    removed: bool = False
+    _all: dict[_Key, Watch]
+    _key: _Key
+    watchers: int = attrs.field(default=0, init=False)
+    removed: bool = attrs.field(default=False, init=False)
     closed: bool = False
-    _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _changed: trio.Event | None = attrs.field(default=None, init=False)
+
+    def __enter__(self) -> Watch:
+        self.watchers += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.watchers -= 1
+        if not self.watchers:
+            self._all.pop(self._key, None)
 
     async def wait(self) -> None:
         """Wait for the next change.
@@ -38,42 +49,40 @@ class Watch:
 
         """
         if not self.closed:
+            if self._changed is None:
+                self._changed = trio.Event()
             await self._changed.wait()
         if self.closed:
             raise AgentStoppedError("The agent that holds the job has stopped")
 
     def wake(self) -> None:
         """Wake everyone who waits now."""
-        self._changed.set()
-        self._changed = trio.Event()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
 
 class Watches:
     """All look-outs of an agent."""
 
     def __init__(self) -> None:
-        self._watches: dict[tuple[Peer, UUID], Watch] = {}
+        self._watches: dict[_Key, Watch] = {}
         self._closed = False
 
     def __len__(self) -> int:
         return len(self._watches)
 
-    @contextmanager
-    def watch(self, peer: Peer, job_id: UUID) -> Iterator[Watch]:
-        """Watch a job for as long as the ``with`` block lasts."""
-        key = peer, job_id
-        watch = self._watches.setdefault(key, Watch(closed=self._closed))
-        watch.watchers += 1
-        try:
-            yield watch
-        finally:
-            watch.watchers -= 1
-            if not watch.watchers:
-                self._watches.pop(key, None)
+    def watch(self, peer: Peer, job_id: UUID) -> Watch:
+        """Watch a job for as long as a ``with`` block of what this returns lasts."""
+        key = peer, job_id.int
+        watch = self._watches.get(key)
+        if watch is None:
+            watch = self._watches[key] = Watch(self._watches, key, self._closed)
+        return watch
 
     def changed(self, peer: Peer, job_id: UUID, *, removed: bool) -> None:
         """Wake those who watch this job."""
-        watch = self._watches.get((peer, job_id))
+        watch = self._watches.get((peer, job_id.int))
         if watch is not None:
             watch.removed = watch.removed or removed
             watch.wake()

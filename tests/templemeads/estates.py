@@ -204,8 +204,8 @@ class Estate:
         node.refusals += [refusal.reason for refusal in outcome.refusals]
 
     def _tell(self, outcome: Outcome) -> None:
-        for news in outcome.news:
-            if news.removed or not news.job.is_finished:
+        for news in outcome.writes:
+            if not isinstance(news, Write) or news.deleted or not news.job.is_finished:
                 continue
             told = self.told.setdefault(news.job.id, news.job)
             same = (told.status, told.result_text) == (news.job.status, news.job.result_text)
