@@ -19,7 +19,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager, nullcontext
+from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from typing import Final, Self
 from uuid import UUID
@@ -281,6 +281,7 @@ class Agent:
             raise RefusedError(f"The agent {self.name!r} is stopping and takes no more jobs")
         if self._restarting:
             raise RefusedError(RESTARTING)
+        job = job.kept_by(self.peers.handle(peer))
         kept, outcome = self.exchange.submit(job, peer, self.now())
         with bound(agent=self.name, peer=peer, job=kept.id):
             _log.info("put %s to %s from %s", kept, peer.name, self.name)
@@ -350,22 +351,13 @@ class Agent:
     def receive(self, link: Link, command: Command | BadPut) -> None:
         """Apply what came in on a link, in one step."""
         match command:
+            case Put(job) | Update(job) | Delete(job):
+                with bound(job=job.id):
+                    self._receive_jobs(link, command)
+            case Sync() | BadPut():
+                self._receive_jobs(link, command)
             case Register():
                 self._register(link, command)
-            case Put() | Update() | Delete() | Sync() | BadPut():
-                if not link.is_registered:
-                    self.refuse(link.peer, "unregistered", f"{type(command).__name__} before Register")
-                    return
-                if self._restarting:
-                    self._put_off(link.peer, command)
-                    return
-                with (
-                    bound(job=command.job.id)
-                    if isinstance(command, Put | Update | Delete)
-                    else nullcontext()
-                ):
-                    _log_received(command, link.peer, self.name)
-                    self._carry_out(self.exchange.receive(link.peer, command, self.now()))
             case Error(error):
                 self._counts["errors_told"] += 1
                 line = f"{link.peer} says that something went wrong: {printable(error)}"
@@ -380,6 +372,15 @@ class Agent:
                     self._tell_routes()
             case _:
                 self.operations.receive(link.peer, command)
+
+    def _receive_jobs(self, link: Link, command: Put | Update | Delete | Sync | BadPut) -> None:
+        if not link.is_registered:
+            self.refuse(link.peer, "unregistered", f"{type(command).__name__} before Register")
+        elif self._restarting:
+            self._put_off(link.peer, command)
+        else:
+            _log_received(command, link.peer, self.name)
+            self._carry_out(self.exchange.receive(link.peer, command, self.now()))
 
     def refuse(self, peer: Peer, kind: str, reason: str) -> None:
         """Count a refusal, and log it unless the peer's last one of this kind was just now."""

@@ -10,7 +10,8 @@ Rule 3. An id stands for one command. A copy with another command is refused.
 
 Nothing here grows with the board but the board: duplicates are found through an index, and sweeping looks at a heap of
 times. Inside, a job is known by the number that its id is (`uuid.UUID.int`), and a command by its canonical text: Python
-hashes and compares these at once, but a UUID or a grammar value step by step. No clock is read; ``now`` is seconds since 1970 UTC. Source: the protocol page *jobs*, sections 2 and 4.
+hashes and compares these at once, but a UUID or a grammar value step by step. No clock is read; ``now`` is seconds since
+1970 UTC. Source: the protocol page *jobs*, sections 2 and 4.
 """
 
 from __future__ import annotations

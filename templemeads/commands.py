@@ -17,7 +17,7 @@ from .errors import ParseError
 from .grammar import Notification
 from .grammar.strictjson import parse_json, refuse_repeated
 from .grammar.whitespace import refuse_surrogates
-from .job import Job
+from .job import Job, JobKeeper
 from .wire import make_wire_converter, structure
 
 ENGINE: Final = "templemeads"
@@ -295,7 +295,7 @@ def _nothing_known(_: int) -> Job | None:
     return None
 
 
-def decode(text: str, known: Known = _nothing_known) -> Command | BadPut:
+def decode(text: str, known: Known = _nothing_known, keeper: JobKeeper | None = None) -> Command | BadPut:
     """Read a command from the text of a payload.
 
     Unknown fields are ignored. In a ``Sync``, jobs that cannot be read are set apart.
@@ -303,6 +303,7 @@ def decode(text: str, known: Known = _nothing_known) -> Command | BadPut:
     Args:
         text: The payload.
         known: Gives the jobs that are here already, whose commands need not be read again.
+        keeper: Who will hold the jobs in the command.
 
     Raises:
         UnknownCommandError: The command has a name that is not known here.
@@ -313,10 +314,12 @@ def decode(text: str, known: Known = _nothing_known) -> Command | BadPut:
     if "\\u" in text:
         # Half a surrogate pair can only come in as an escape, and would fail at the next hop, or in a log.
         refuse_surrogates(json.dumps(value, ensure_ascii=False))
-    return from_json(value, known)
+    return from_json(value, known, keeper)
 
 
-def from_json(value: object, known: Known = _nothing_known) -> Command | BadPut:
+def from_json(
+    value: object, known: Known = _nothing_known, keeper: JobKeeper | None = None
+) -> Command | BadPut:
     """Read a command from its JSON value; raises as `decode`."""
     if not isinstance(value, dict) or len(value) != 1:
         raise ParseError("A command is a JSON object with exactly one key, the command's name")
@@ -329,29 +332,29 @@ def from_json(value: object, known: Known = _nothing_known) -> Command | BadPut:
     refuse_repeated(value, _KINDS)
     refuse_repeated(fields, _FIELDS)
     if kind is Put:
-        job = _read_job(fields.get("job"), known)
+        job = _read_job(fields.get("job"), known, keeper)
         return BadPut(job) if isinstance(job, BadJob) else Put(job)
     if kind is Update or kind is Delete:
-        return kind(Job.from_json(fields.get("job"), known))
+        return kind(Job.from_json(fields.get("job"), known, keeper))
     if kind is Sync:
-        return _read_sync(fields, known)
+        return _read_sync(fields, known, keeper)
     return structure(_CONVERTER, fields, kind)
 
 
-def _read_sync(fields: Mapping[str, Any], known: Known) -> Sync:
+def _read_sync(fields: Mapping[str, Any], known: Known, keeper: JobKeeper | None) -> Sync:
     state = fields.get("state")
     if not isinstance(state, dict) or not isinstance(jobs := state.get("jobs"), list):
         raise ParseError("The field 'state' of Sync is a JSON object with a list of jobs")
-    read = [_read_job(item, known) for item in jobs]
+    read = [_read_job(item, known, keeper) for item in jobs]
     return Sync(
         tuple(job for job in read if isinstance(job, Job)),
         tuple(job for job in read if isinstance(job, BadJob)),
     )
 
 
-def _read_job(value: object, known: Known) -> Job | BadJob:
+def _read_job(value: object, known: Known, keeper: JobKeeper | None) -> Job | BadJob:
     try:
-        return Job.from_json(value, known)
+        return Job.from_json(value, known, keeper)
     except ParseError as error:
         if not isinstance(value, dict):
             raise

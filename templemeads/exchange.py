@@ -123,13 +123,14 @@ class Exchange:
         if not self.is_neighbour(peer):
             raise PeerNotFoundError(f"{self.name!r} has no peer {peer}")
         job = self._shortened(job.pending(now) if job.status is Status.CREATED else job, now)
-        if job.id not in self.board(peer) and not job.is_finished and job.is_expired(now):
+        board = self.board(peer)
+        if job.is_expired(now) and not job.is_finished and job.id not in board:
             raise RefusedError(f"The job {{{job.command[:200]}}} has expired before it was put")
         if (problem := self._too_large(job)) is not None:
             raise RefusedError(problem)
         outcome = Outcome()
-        self._require_room_for_absent(peer, job)
-        merged = self.board(peer).put(job, now)
+        self._require_room_for_absent(peer, board, job)
+        merged = board.put(job, now)
         if merged.change is Change.DELETED:
             raise RefusedError(f"The job {job.id} was deleted")
         if merged.change is not Change.UNCHANGED:
@@ -387,8 +388,9 @@ class Exchange:
         try:
             if (too_large := self._too_large(job)) is not None:
                 raise RefusedError(too_large)
-            self._require_room_for_absent(after, job)
-            merged = self.board(after).merge(job, now)
+            board = self.board(after)
+            self._require_room_for_absent(after, board, job)
+            merged = board.merge(job, now)
         except RefusedError as error:
             self._fail(
                 sender, job, f"{self.name!r} cannot pass the job on: {error}", "unroutable", now, outcome
@@ -480,11 +482,10 @@ class Exchange:
         if job.version <= LARGEST_VERSION:
             outcome.answers.append(Answer(sender, encode(Update(refused))))
 
-    def _require_room_for_absent(self, peer: Peer, job: Job) -> None:
-        board = self.board(peer)
+    def _require_room_for_absent(self, peer: Peer, board: Board, job: Job) -> None:
         if (
-            job.id not in board
-            and board.unfinished >= self.limits.jobs_for_absent
+            board.unfinished >= self.limits.jobs_for_absent
+            and job.id not in board
             and not self.is_connected(peer)
         ):
             raise RefusedError(f"{peer} is away, and {board.unfinished} jobs wait for it already: the limit")

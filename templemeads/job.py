@@ -520,13 +520,19 @@ class Job:
         return value
 
     @classmethod
-    def from_json(cls, value: object, known: Callable[[int], Job | None] = _nothing_known) -> Job:
+    def from_json(
+        cls,
+        value: object,
+        known: Callable[[int], Job | None] = _nothing_known,
+        keeper: JobKeeper | None = None,
+    ) -> Job:
         """Read a job from its JSON form; unknown fields are ignored.
 
         Args:
             value: What a JSON reader returned.
             known: Gives the job that is on a board under an id, as a number. Where its command is written as it is
                 here, it need not be read a second time.
+            keeper: Who will hold the job.
 
         Raises:
             ParseError: A field is missing or not what it must be, or the command is not in the grammar.
@@ -567,6 +573,7 @@ class Job:
             _read_error(value.get("error")),
             _optional_text(value, "domain"),
             _optional_text(value, "domain_version"),
+            keeper,
         )
         if there is not None and there.instruction is instruction:
             _remember_command(job, there.command)

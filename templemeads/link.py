@@ -95,7 +95,7 @@ class Link:
 
     def _take(self, text: str) -> None:
         try:
-            command = decode(text, self._known)
+            command = decode(text, self._known, self._agent.peers.handle(self.peer))
         except UnknownCommandError as error:
             self._agent.refuse(self.peer, "unknown-command", str(error))
             self.outbox.add_text(encode(Error(str(error))))

@@ -177,9 +177,7 @@ class Peers:
                 ]
             case str():
                 name, _, zone = wanted.partition("@")
-                return [
-                    known for known in self._by_name.get(name, ()) if not zone or known.peer.zone == zone
-                ]
+                return [known for known in self._by_name.get(name, ()) if not zone or known.peer.zone == zone]
             case Peer():
                 return [self._known[wanted]] if wanted in self._known else []
             case None:

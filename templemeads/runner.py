@@ -174,9 +174,7 @@ class Runner:
                 # A cancelled handler still cleans up after itself: two of one job must not run at once.
                 self._again.add(place)
                 continue
-            running = self._running[place] = _Running(
-                trio.CancelScope(), envelope.job, trio.current_time()
-            )
+            running = self._running[place] = _Running(trio.CancelScope(), envelope.job, trio.current_time())
             self._per_peer[peer] += 1
             self._nursery.start_soon(
                 self._run, place, envelope, running, name=f"handler of {envelope.job.command[:80]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Self
 from uuid import UUID
 
 import attrs
@@ -32,7 +33,7 @@ class Watch:
     closed: bool = False
     _changed: trio.Event | None = attrs.field(default=None, init=False)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         self.watchers += 1
         return self
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from templemeads import Limits, RefusedError, Status
-from templemeads.board import Board, Change, winner
+from templemeads.board import Board, Change, size_of, winner
 
 from .values import COMMANDS, NOW, copies, job
 
@@ -195,6 +195,42 @@ def test_no_job_lives_longer_than_the_longest_lifetime(created, expires, deadlin
     assert board.is_expired(one, NOW) == (deadline <= NOW)
     board.merge(one, NOW)
     assert board.next_due == deadline
+
+
+@pytest.mark.parametrize("later", [-10, 50])
+def test_a_later_copy_with_another_expiry_does_not_move_the_deadline(later):
+    board = Board()
+    board.put(job(1), NOW)
+    copy = attrs.evolve(job(1).running("half", now=NOW), expires=job(1).expires + later)
+    assert board.merge(copy, NOW).change is Change.NEWER
+    deadline = job(1).expires
+    assert not board.is_expired(attrs.evolve(copy, expires=deadline + 1000), deadline - 1)
+    assert board.sweep(deadline - 1).expired == ()
+    (expired,) = board.sweep(deadline).expired
+    assert expired.error_info.kind == "expired"
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["put", "merge", "remove", "sweep", "later"]), copies()), max_size=30)
+)
+def test_a_board_knows_the_length_and_number_of_what_it_holds(actions):
+    board = Board()
+    now = float(NOW)
+    for action, one in actions:
+        now += 20
+        match action:
+            case "put":
+                board.put(one, now)
+            case "merge":
+                board.merge(one, now)
+            case "later":
+                board.merge(attrs.evolve(one, expires=one.expires + 77), now)
+            case "remove":
+                board.remove(one, now)
+            case _:
+                board.sweep(now)
+        assert board.characters == sum(map(size_of, (*board, *board.tombstones)))
+        assert board.unfinished == sum(not each.is_finished for each in board)
 
 
 @settings(max_examples=50)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from templemeads import ErrorInfo, Job, JobError, ParseError, StateError, Status
+from templemeads import Destination, ErrorInfo, Job, JobError, ParseError, StateError, Status
 
-from .values import NOW, copies, job
+from .values import COMMANDS, NOW, copies, job
 
 DATA = Path(__file__).parents[1] / "data"
 VECTORS = json.loads((DATA / "wire_vectors.json").read_text())["job"]
@@ -105,6 +105,29 @@ def test_a_duplicate_takes_over_the_result_of_its_original():
 def test_a_job_survives_its_json(one):
     assert Job.from_json(json.loads(json.dumps(one.to_json()))) == one
     assert Job.from_json(json.loads(one.canonical())) == one
+
+
+@given(
+    copies(),
+    st.none() | st.text(),
+    st.none() | st.builds(ErrorInfo, st.text(), st.text(), st.none() | st.text()),
+    st.none() | st.text(),
+)
+def test_its_canonical_text_is_its_json_without_blanks(one, text, error, domain):
+    one = attrs.evolve(
+        one, result_text=text, result_type=text, error=error, domain=domain, domain_version=domain
+    )
+    if error is not None:
+        one = attrs.evolve(one, forwarded_for=Destination.parse("a.b"))
+    assert one.canonical() == json.dumps(one.to_json(), ensure_ascii=False, separators=(",", ":"))
+
+
+@given(copies(), copies(), st.sampled_from([*COMMANDS, " portal.cluster  add_user fred.proj.portal "]))
+def test_a_job_reads_the_same_whatever_is_known_under_its_id(one, there, command):
+    value = one.to_json() | {"command": command}
+    read = Job.from_json(value, lambda number: attrs.evolve(there, id=uuid.UUID(int=number)))
+    assert read == Job.from_json(value)
+    assert read.command == Job.from_json(value).command
 
 
 def test_error_domain_and_forwarding_survive_json():
