@@ -14,7 +14,7 @@ from templemeads.errors import ParseError
 
 from .destinations import Destination
 from .table import MAX_LENGTH, Instruction
-from .text import TextValue
+from .text import TextValue, slot_setter
 from .whitespace import word_starts, words
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Command(TextValue):
         if len(text) > MAX_LENGTH:
             message = f"A command has at most {MAX_LENGTH} characters; this has {len(text)}"
             raise ParseError(message, text=text[:100])
-        path, *rest = words(text) or [""]
+        path, _, rest = " ".join(words(text)).partition(" ")
         try:
             destination = Destination.parse(path)
         except ParseError as error:
@@ -60,15 +60,23 @@ class Command(TextValue):
             message = "A command is a destination and an instruction; the instruction is missing"
             raise ParseError(message, text=text, position=len(text), expected="an instruction")
         try:
-            instruction = Instruction.parse(" ".join(rest), today=today)
+            instruction = Instruction.parse(rest, today=today)
         except ParseError as error:
-            position = _untidied(text, rest, error.position or 0)
+            position = _untidied(text, rest.split(" "), error.position or 0)
             raise error.inside(text, position - (error.position or 0)) from None
-        return cls(destination, instruction)
+        made = object.__new__(cls)
+        _set_destination(made, destination)
+        _set_instruction(made, instruction)
+        return made
 
     def __str__(self) -> str:
         """The canonical text."""
         return f"{self.destination} {self.instruction}"
+
+
+# What was just read has the types that the constructor checks, so the slots are filled directly.
+_set_destination = slot_setter(Command, "destination")
+_set_instruction = slot_setter(Command, "instruction")
 
 
 def _untidied(text: str, rest: list[str], position: int) -> int:

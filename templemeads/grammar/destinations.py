@@ -8,9 +8,10 @@ real.
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import attrs
 
@@ -22,6 +23,14 @@ from .whitespace import WS, find_blank, refuse_surrogates, trim
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+LONGEST_REMEMBERED: Final = 256
+"""Characters of a path that is read once and then given back as the same object; a longer one is read anew."""
+
+MOST_REMEMBERED: Final = 1024
+"""Paths that are remembered so, the latest ones: 10 MB if every one of them is the worst that a stranger can send."""
+
+D = TypeVar("D", bound="Destination")
 
 _EXPECTED = "two or more agent names, separated by dots, without white space"
 
@@ -75,11 +84,10 @@ class Destination(TextValue):
             ParseError: There are fewer than two names, or there is white space.
 
         """
-        agents = tuple(filter(None, text.split(".")))
-        _check(text, len(agents))
-        made = object.__new__(cls)
-        _set_agents(made, agents)
-        return made
+        if len(text) > LONGEST_REMEMBERED:
+            return _read(cls, text)
+        path: Self = _remembered(cls, text)  # type: ignore[arg-type]  # a class is hashable, whatever its values are
+        return path
 
     @property
     def first(self) -> str:
@@ -153,6 +161,19 @@ class Destination(TextValue):
 _set_agents = slot_setter(Destination, "agents")
 
 _STRANGE = re.compile(f"[{WS}\ud800-\udfff]").search
+
+
+def _read(kind: type[D], text: str) -> D:
+    agents = tuple(filter(None, text.split(".")))
+    _check(text, len(agents))
+    made = object.__new__(kind)
+    _set_agents(made, agents)
+    return made
+
+
+# The jobs of an agent share a handful of paths, so reading each only once saves time and, on a board, memory. This is no
+# state that anyone could see: equal paths are equal values whether or not they are one object, and refusals are not kept.
+_remembered = functools.lru_cache(MOST_REMEMBERED)(_read)
 
 
 def _check(text: str, count: int) -> None:

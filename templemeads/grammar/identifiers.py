@@ -8,6 +8,7 @@ taken apart to find the place to blame. Equality and order go by the parts, case
 from __future__ import annotations
 
 import re
+from sys import intern
 from typing import TYPE_CHECKING, Final, Self
 
 import attrs
@@ -113,7 +114,7 @@ class PortalIdentifier(TextValue):
         if match is None:
             raise _refusal("A portal identifier", text, ("portal",))
         made = object.__new__(cls)
-        _set_portal(made, match[1])
+        _set_portal(made, intern(match[1]))
         return made
 
     def __str__(self) -> str:
@@ -150,8 +151,9 @@ class ProjectIdentifier(TextValue):
         if match is None:
             raise _refusal("A project identifier", text, ("project", "portal"))
         made = object.__new__(cls)
-        _set_project(made, match[1])
-        _set_project_portal(made, match[2])
+        project, portal = match.groups()
+        _set_project(made, intern(project))
+        _set_project_portal(made, intern(portal))
         return made
 
     @property
@@ -195,9 +197,10 @@ class UserIdentifier(TextValue):
         if match is None:
             raise _refusal("A user identifier", text, ("username", "project", "portal"))
         made = object.__new__(cls)
-        _set_username(made, match[1])
-        _set_user_project(made, match[2])
-        _set_user_portal(made, match[3])
+        username, project, portal = match.groups()
+        _set_username(made, username)
+        _set_user_project(made, intern(project))
+        _set_user_portal(made, intern(portal))
         return made
 
     @property
@@ -215,6 +218,8 @@ class UserIdentifier(TextValue):
         return f"{self.username}.{self.project}.{self.portal}"
 
 
+# A million users of one project share the texts of its name and its portal's. An interned text goes with the last value that
+# holds it, so whatever strangers write is not kept.
 # What is read has matched the pattern that the constructors check, so the slots are filled directly.
 _set_portal = slot_setter(PortalIdentifier, "portal")
 _set_project = slot_setter(ProjectIdentifier, "project")

@@ -1,12 +1,13 @@
-"""How the text of an instruction is cut into arguments, and who is to blame when it cannot be.
+"""How the text of an instruction is cut into arguments, and who is to blame when it cannot be; and how it is put together.
 
-Protocol page *grammar*, section 9. A reader is made once for each row of the table, so that reading an
-instruction is one look-up and one call, whatever the table holds.
+Protocol page *grammar*, section 9. A reader and a writer are made once for each row of the table, so that reading
+an instruction is one look-up and one call, whatever the table holds.
 """
 
 from __future__ import annotations
 
 import enum
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ RowReader = Callable[[str, int, "dt.date | None", int], Any]
 """Reads an instruction from its text, the index where its arguments begin, the day, and the depth.
 
 What it returns is an instance of the row that it was made for, which the type cannot say."""
+
+RowWriter = Callable[[Any], str]
+"""Writes an instance of the row that it was made for."""
 
 
 class Cut(enum.Enum):
@@ -61,7 +65,7 @@ class Argument:
 
 @attrs.frozen
 class Row:
-    """What a reader must know of a row of the table.
+    """What a reader and a writer must know of a row of the table.
 
     Attributes:
         kind: The class of the instruction.
@@ -87,6 +91,16 @@ class Row:
                 return self._words_reader(len(self.parameters))
             case Cut.WORDS_THEN_REST:
                 return self._words_reader(len(self.parameters) - 1)
+
+    def writer(self) -> RowWriter:
+        """Make the writer of the canonical text."""
+        if not self.parameters:
+            return lambda _made: self.keyword
+        values = operator.attrgetter(*(each.name for each in self.parameters))
+        begin = f"{self.keyword} "
+        if len(self.parameters) == 1:
+            return lambda made: f"{begin}{values(made)}"
+        return lambda made: begin + " ".join(map(str, values(made)))
 
     def _rest_reader(self) -> RowReader:
         (parameter,) = self.parameters

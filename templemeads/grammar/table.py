@@ -26,7 +26,7 @@ from templemeads.errors import ParseError
 from templemeads.quoting import quoted
 
 from .dates import DateRange
-from .reading import Argument, ArgumentReader, Cut, Row, RowReader
+from .reading import Argument, ArgumentReader, Cut, Row, RowReader, RowWriter
 from .text import TextValue, slot_setter
 from .whitespace import refuse_surrogates, trim
 
@@ -68,6 +68,7 @@ class Instruction(TextValue):
         new: Whether agents before the newer generation do not know it.
         parameters: Its arguments, in order.
         reader: Reads its arguments.
+        writer: Writes its canonical text.
 
     """
 
@@ -82,6 +83,7 @@ class Instruction(TextValue):
     new: ClassVar[bool]
     parameters: ClassVar[tuple[Argument, ...]]
     reader: ClassVar[RowReader]
+    writer: ClassVar[RowWriter]
 
     def __attrs_post_init__(self) -> None:
         """Refuse arguments of other types; values were checked when they were made."""
@@ -148,7 +150,7 @@ class Instruction(TextValue):
 
     def __str__(self) -> str:
         """The canonical text."""
-        return " ".join((self.keyword, *self.arguments()))
+        return type(self).writer(self)
 
 
 def instructions() -> tuple[type[Instruction], ...]:
@@ -255,7 +257,8 @@ def instruction(
             )
             for name in names
         )
-        made.reader = Row(made, keyword, cut, made.parameters).reader()
+        as_text = Row(made, keyword, cut, made.parameters)
+        made.reader, made.writer = as_text.reader(), as_text.writer()
         for word in (keyword, *synonyms):
             if word in _BY_KEYWORD:
                 raise ValueError(f"Two instructions are called {word}")

@@ -1,5 +1,6 @@
 """Commands, and the portal rule."""
 
+import re
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from templemeads.errors import ParseError
 from templemeads.grammar import Command, Destination, Instruction, Submit, check_portal, instructions
 from templemeads.grammar.explain import example
 from templemeads.grammar.table import MAX_LENGTH, NOBODY
-from templemeads.grammar.whitespace import WS
+from templemeads.grammar.whitespace import WS, words
 from templemeads.testing import commands
 
 blanks = st.text(st.sampled_from(WS), min_size=1, max_size=3)
@@ -23,6 +24,16 @@ def test_blanks_of_every_kind_and_number_separate_words(blanks: list[str]) -> No
     command = Command.parse(f"{before}a.b{first}set_limit{second}p.w{first}2{second}hours{after}")
 
     assert str(command) == "a.b set_limit p.w 7200"
+
+
+@given(text=st.text(st.one_of(st.sampled_from(WS + "\x00\x1c\x1f\u200b\ufeff\u180e\ud800"), st.characters())))
+def test_words_are_what_is_between_blanks(text: str) -> None:
+    assert words(text) == [word for word in re.split(f"[{WS}]", text) if word]
+
+
+@given(text=st.text(st.sampled_from("a. é")))
+def test_words_of_ordinary_text_are_what_is_between_spaces(text: str) -> None:
+    assert words(text) == [word for word in text.split(" ") if word]
 
 
 @pytest.mark.parametrize("separator", ["\x1c", "\x1f", "\u200b", "\ufeff", "\u180e"])

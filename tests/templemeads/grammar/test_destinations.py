@@ -1,11 +1,15 @@
 """Paths of agents, and lists of them."""
 
+import gc
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from templemeads.errors import ParseError, RefusedError
 from templemeads.grammar import Destination, Destinations, Position
+from templemeads.grammar.destinations import LONGEST_REMEMBERED, MOST_REMEMBERED
 from templemeads.grammar.whitespace import WS
 from templemeads.testing.strategies import destination_lists, destinations
 
@@ -37,6 +41,33 @@ def test_a_text_is_not_mistaken_for_a_list_of_names() -> None:
         Destination("a.b")
     with pytest.raises(TypeError, match=r"Destinations\.parse"):
         Destinations("a.b")  # type: ignore[arg-type]
+
+
+def test_a_path_that_comes_again_takes_no_more_memory() -> None:
+    first = Destination.parse("a.b.c")
+
+    assert Destination.parse("a.b.c") is first
+    assert Destination.parse("a..b.c.") == first
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("length", [LONGEST_REMEMBERED, LONGEST_REMEMBERED + 1])
+def test_what_strangers_write_is_not_kept(length: int) -> None:
+    def read(strangers: str) -> None:
+        for number in range(10 * MOST_REMEMBERED):
+            text = f"{strangers}{number}"
+            Destination.parse("b." * ((length - len(text)) // 2) + text.rjust(length % 2 + len(text), "c"))
+
+    read("x.a")
+    gc.collect()
+    tracemalloc.start()
+    read("y.a")
+    gc.collect()
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    # The worst path is names of one character: 128 references of 8 bytes, and the text twice.
+    assert kept < MOST_REMEMBERED * LONGEST_REMEMBERED * 8
 
 
 @pytest.mark.parametrize(
