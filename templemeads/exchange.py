@@ -71,7 +71,8 @@ class Exchange:
 
     def find(self, peer: Peer, job_id: UUID) -> Job | None:
         """Return a job from the board of a peer, or None."""
-        return self.numbered(peer, job_id.int)
+        board = self._boards.get(peer)
+        return None if board is None else board.get(job_id)
 
     def numbered(self, peer: Peer, number: int) -> Job | None:
         """Return the job whose id is this number from the board of a peer, or None."""

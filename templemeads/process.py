@@ -1,4 +1,4 @@
-"""This process: its figures, for health and metrics, and how its memory is looked after."""
+"""The process that an agent runs in: its figures, for health and metrics, and how its memory is looked after."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ import attrs
 _STATM: Final = Path("/proc/self/statm")
 
 THRESHOLDS: Final = (10_000, 20, 50)
-"""How rarely an agent's process looks for cycles (``gc.set_threshold``). A job makes some hundred objects in passing and leaves some ten on a board for
-minutes, none of them in a cycle; a look at each of them every few jobs took a tenth of an agent's time, and the looks at a
-whole board made jobs wait for up to a tenth of a second. Cycles come from exceptions and connections, which are few."""
+"""How rarely an agent's process looks for cycles (``gc.set_threshold``).
+
+A job makes some hundred objects in passing and leaves some ten on a board for minutes, none of them in a cycle. Looking at
+them as often as Python does by itself took a tenth of an agent's time, and each look at a whole board made jobs wait for up
+to a tenth of a second. Cycles come from exceptions and connections, which are few.
+"""
 
 
 @contextmanager
