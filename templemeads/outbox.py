@@ -6,7 +6,7 @@ slow, it waits once, its progress is coalesced, and its result takes the place t
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 
 import attrs
 import trio
@@ -43,11 +43,12 @@ class Outbox:
         self._limit = texts
         self._most_characters = characters
         self._characters = 0
-        self._texts: deque[str] = deque()
-        self._jobs: dict[int, Waiting] = {}
-        self._filled = trio.Event()
-        self._emptied = trio.Event()
-        self._emptied.set()
+        self._texts: list[str] = []
+        self._jobs: OrderedDict[int, Waiting] = OrderedDict()
+        self._is_done = True
+        # Made when somebody waits: an agent has an outbox for each peer, and most of the time nothing in it.
+        self._filled: trio.Event | None = None
+        self._done: trio.Event | None = None
         self.dropped = 0
 
     def __len__(self) -> int:
@@ -80,29 +81,33 @@ class Outbox:
     async def take(self, most: int) -> list[str | Waiting]:
         """Wait until something is there, and take up to ``most`` of it."""
         if not self:
-            self._emptied.set()
+            self._is_done = True
+            if self._done is not None:
+                self._done.set()
+                self._done = None
+            self._filled = trio.Event()
             await self._filled.wait()
-        taken: list[str | Waiting] = []
         # A flood of texts leaves room for jobs.
-        texts = max(most - len(self._jobs), (most + 1) // 2)
-        while self._texts and len(taken) < texts:
-            text = self._texts.popleft()
-            self._characters -= len(text)
-            taken.append(text)
+        texts = self._texts[: max(most - len(self._jobs), (most + 1) // 2)]
+        del self._texts[: len(texts)]
+        self._characters -= sum(map(len, texts))
+        taken: list[str | Waiting] = [*texts]
         while self._jobs and len(taken) < most:
-            waiting = self._jobs.pop(next(iter(self._jobs)))
+            _, waiting = self._jobs.popitem(last=False)
             if waiting.kind is Kind.DELETE:
                 self._characters -= size_of(waiting.job)
             taken.append(waiting)
-        if not self:
-            self._filled = trio.Event()
         return taken
 
     async def wait_emptied(self) -> None:
         """Wait until everything has been taken, and whoever took it has come back for more."""
-        await self._emptied.wait()
+        if not self._is_done:
+            if self._done is None:
+                self._done = trio.Event()
+            await self._done.wait()
 
     def _fill(self) -> None:
-        self._filled.set()
-        if self._emptied.is_set():
-            self._emptied = trio.Event()
+        self._is_done = False
+        if self._filled is not None:
+            self._filled.set()
+            self._filled = None

@@ -47,6 +47,21 @@ _MIGRATIONS: Final = (
         PRIMARY KEY (peer, zone, id)
     ) STRICT, WITHOUT ROWID;
     """,
+    # Version 2: rows lie in the order in which they came. Ids are random, so rows in the order of their keys touched a
+    # page each; now a commit fills a few pages, and a job that ends soon after it was put is on one of the last.
+    """
+    ALTER TABLE jobs RENAME TO jobs_1;
+    CREATE TABLE jobs (
+        peer TEXT NOT NULL,
+        zone TEXT NOT NULL,
+        id BLOB NOT NULL,
+        deleted INTEGER NOT NULL,
+        job TEXT NOT NULL,
+        UNIQUE (peer, zone, id)
+    ) STRICT;
+    INSERT INTO jobs SELECT peer, zone, id, deleted, job FROM jobs_1;
+    DROP TABLE jobs_1;
+    """,
 )
 SCHEMA_VERSION: Final = len(_MIGRATIONS)
 

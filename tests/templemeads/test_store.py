@@ -12,7 +12,7 @@ from paddington import Peer
 from templemeads import StoreError
 from templemeads.outcome import Erase, Write
 from templemeads.store import open_memory_store
-from templemeads.store_sqlite import SCHEMA_VERSION, open_sqlite_store
+from templemeads.store_sqlite import _MIGRATIONS, APPLICATION_ID, SCHEMA_VERSION, open_sqlite_store
 
 from .values import COMMANDS, NOW, copies, job
 
@@ -43,6 +43,34 @@ async def test_what_is_written_is_kept_and_tickets_rise(open_store):
         assert store.is_kept(second)
         assert store.statistics().changes == 2
         assert store.statistics().waiting == 0
+
+
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
+async def test_a_store_of_every_earlier_version_is_taken_over_with_all_it_holds(
+    tmp_path, open_sqlite, version
+):
+    connection = sqlite3.connect(tmp_path / "boards.db")
+    connection.executescript("".join(_MIGRATIONS[:version]))
+    connection.execute("INSERT INTO agent (name) VALUES ('cluster')")
+    rows = [
+        ("portal", "default", job(1).id.bytes, 0, job(1).canonical()),
+        ("portal", "internal", job(1).id.bytes, 1, job(1).completed("x", now=NOW).canonical()),
+    ]
+    connection.executemany("INSERT INTO jobs (peer, zone, id, deleted, job) VALUES (?, ?, ?, ?, ?)", rows)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.commit()
+    connection.close()
+    async with open_sqlite("cluster") as store:
+        assert sorted(await store.load(), key=lambda write: write.peer) == [
+            Write(PEER, job(1)),
+            Write(OTHER, job(1).completed("x", now=NOW), deleted=True),
+        ]
+        await store.wait_kept(
+            store.write([Write(PEER, job(1).running("half", now=NOW)), Erase(OTHER, job(1).id)])
+        )
+    async with open_sqlite("cluster") as store:
+        assert list(await store.load()) == [Write(PEER, job(1).running("half", now=NOW))]
 
 
 async def test_a_new_store_is_empty(open_store):
