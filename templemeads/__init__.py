@@ -6,40 +6,86 @@ which knows only its neighbours; the last one runs its *handler*, an async funct
 
 from __future__ import annotations
 
-from .agent import Agent as Agent
-from .agent import AgentStatistics as AgentStatistics
-from .agent import open_agent as open_agent
-from .agent import refuse_every_job as refuse_every_job
-from .agent_type import AgentType as AgentType
-from .config import AgentConfig as AgentConfig
-from .envelope import Envelope as Envelope
-from .errors import AgentStoppedError as AgentStoppedError
-from .errors import JobError as JobError
-from .errors import ParseError as ParseError
-from .errors import PeerNotFoundError as PeerNotFoundError
-from .errors import PeerRefusedError as PeerRefusedError
-from .errors import RefusedError as RefusedError
-from .errors import StateError as StateError
-from .errors import StoreError as StoreError
-from .errors import TemplemeadsError as TemplemeadsError
-from .errors import UnknownInstruction as UnknownInstruction
-from .grammar import Destination as Destination
-from .grammar import Instruction as Instruction
-from .grammar import Notification as Notification
-from .grammar import PortalIdentifier as PortalIdentifier
-from .grammar import ProjectIdentifier as ProjectIdentifier
-from .grammar import ProjectMapping as ProjectMapping
-from .grammar import UserIdentifier as UserIdentifier
-from .grammar import UserMapping as UserMapping
-from .handlers import Handler as Handler
-from .handlers import Handlers as Handlers
-from .job import Job as Job
-from .job import Status as Status
-from .job_errors import ErrorInfo as ErrorInfo
-from .limits import Limits as Limits
-from .peers import AgentPeer as AgentPeer
-from .run import run_agent as run_agent
+from typing import TYPE_CHECKING
+
 from .version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from .agent import Agent as Agent
+    from .agent import AgentStatistics as AgentStatistics
+    from .agent import open_agent as open_agent
+    from .agent import refuse_every_job as refuse_every_job
+    from .agent_type import AgentType as AgentType
+    from .config import AgentConfig as AgentConfig
+    from .envelope import Envelope as Envelope
+    from .errors import AgentStoppedError as AgentStoppedError
+    from .errors import JobError as JobError
+    from .errors import ParseError as ParseError
+    from .errors import PeerNotFoundError as PeerNotFoundError
+    from .errors import PeerRefusedError as PeerRefusedError
+    from .errors import RefusedError as RefusedError
+    from .errors import StateError as StateError
+    from .errors import StoreError as StoreError
+    from .errors import TemplemeadsError as TemplemeadsError
+    from .errors import UnknownInstruction as UnknownInstruction
+    from .grammar import Destination as Destination
+    from .grammar import Instruction as Instruction
+    from .grammar import Notification as Notification
+    from .grammar import PortalIdentifier as PortalIdentifier
+    from .grammar import ProjectIdentifier as ProjectIdentifier
+    from .grammar import ProjectMapping as ProjectMapping
+    from .grammar import UserIdentifier as UserIdentifier
+    from .grammar import UserMapping as UserMapping
+    from .handlers import Handler as Handler
+    from .handlers import Handlers as Handlers
+    from .job import Job as Job
+    from .job import Status as Status
+    from .job_errors import ErrorInfo as ErrorInfo
+    from .limits import Limits as Limits
+    from .peers import AgentPeer as AgentPeer
+    from .run import run_agent as run_agent
+else:
+    from paddington.doors import door
+
+    __getattr__, __dir__ = door(
+        __name__,
+        {
+            "Agent": "agent",
+            "AgentStatistics": "agent",
+            "open_agent": "agent",
+            "refuse_every_job": "agent",
+            "AgentType": "agent_type",
+            "AgentConfig": "config",
+            "Envelope": "envelope",
+            "AgentStoppedError": "errors",
+            "JobError": "errors",
+            "ParseError": "errors",
+            "PeerNotFoundError": "errors",
+            "PeerRefusedError": "errors",
+            "RefusedError": "errors",
+            "StateError": "errors",
+            "StoreError": "errors",
+            "TemplemeadsError": "errors",
+            "UnknownInstruction": "errors",
+            "Destination": "grammar",
+            "Instruction": "grammar",
+            "Notification": "grammar",
+            "PortalIdentifier": "grammar",
+            "ProjectIdentifier": "grammar",
+            "ProjectMapping": "grammar",
+            "UserIdentifier": "grammar",
+            "UserMapping": "grammar",
+            "Handler": "handlers",
+            "Handlers": "handlers",
+            "Job": "job",
+            "Status": "job",
+            "ErrorInfo": "job_errors",
+            "Limits": "limits",
+            "AgentPeer": "peers",
+            "run_agent": "run",
+            "grammar": "",
+        },
+    )
 
 __all__ = [
     # Agents

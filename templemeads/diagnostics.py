@@ -6,7 +6,6 @@ No clock is read. Source: the protocol page *operations*, sections 2.3 and 5.
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
@@ -152,6 +151,8 @@ class Recorder:
         """Compute the job times of a health."""
         if not self._times:
             return JobTimes()
+        import statistics
+
         return JobTimes(
             min(self._times),
             max(self._times),

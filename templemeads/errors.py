@@ -14,7 +14,6 @@ TemplemeadsError
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Final
 
 from .quoting import quoted
@@ -73,6 +72,8 @@ class ParseError(TemplemeadsError, ValueError):
         """
         if not self.misspelt or len(self.misspelt) > LONGEST_MISSPELT:
             return None
+        import difflib
+
         near = difflib.get_close_matches(self.misspelt, self.known, n=1, cutoff=0.7)
         return near[0] if near else None
 

@@ -1,5 +1,7 @@
 """The words that agents exchange, as values: identifiers, paths, dates, sizes, instructions, commands."""
 
+from typing import TYPE_CHECKING
+
 from templemeads.errors import ParseError
 
 from .allocation import Allocation
@@ -111,11 +113,28 @@ from .portal_rule import check_portal
 from .reading import Cut
 from .results import RawResult
 from .storage import Quota, QuotaLimit, StorageSize, StorageUsage, Volume
-from .storage_reports import ProjectStorageReport, ProjectStorageSnapshot, StorageReport
 from .table import Instruction, find_instruction, instructions
 from .timestamps import Timestamp
 from .usage import Usage
-from .usage_reports import DailyProjectUsageReport, ProjectUsageReport, UsageReport, UserUsageReport
+
+if TYPE_CHECKING:
+    from .storage_reports import ProjectStorageReport, ProjectStorageSnapshot, StorageReport
+    from .usage_reports import DailyProjectUsageReport, ProjectUsageReport, UsageReport, UserUsageReport
+else:
+    from paddington.doors import door
+
+    __getattr__, __dir__ = door(
+        __name__,
+        {
+            "DailyProjectUsageReport": "usage_reports",
+            "ProjectStorageReport": "storage_reports",
+            "ProjectStorageSnapshot": "storage_reports",
+            "ProjectUsageReport": "usage_reports",
+            "StorageReport": "storage_reports",
+            "UsageReport": "usage_reports",
+            "UserUsageReport": "usage_reports",
+        },
+    )
 
 __all__ = [
     # values: who, where, when

@@ -6,17 +6,15 @@ an instruction is one look-up and one call, whatever the table holds.
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import attrs
 
 from templemeads.errors import ParseError
-
-if TYPE_CHECKING:
-    import datetime as dt
 
 ArgumentReader = Callable[[str, "dt.date | None", int], object]
 """Reads an argument from its text, the day that ``today`` is, and the depth that is left."""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import collections.abc
 import datetime as dt
+import functools
+import importlib
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -19,21 +21,14 @@ from templemeads.grammar.allocation import Allocation
 from templemeads.grammar.awards import DATE, AwardDetails
 from templemeads.grammar.dates import Date, DateRange
 from templemeads.grammar.destinations import Destination, Destinations
-from templemeads.grammar.forms import BOOLEAN, TEXT, Form, list_of, value_of
+from templemeads.grammar.forms import BOOLEAN, TEXT, Form, list_of, map_of, value_of
 from templemeads.grammar.identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
 from templemeads.grammar.mappings import ProjectMapping, UserMapping
 from templemeads.grammar.node import Node
 from templemeads.grammar.patterns import DomainPattern, ProjectTemplate
 from templemeads.grammar.storage import Quota, QuotaLimit, StorageSize, Volume
-from templemeads.grammar.storage_reports import QUOTAS, ProjectStorageReport, StorageReport
 from templemeads.grammar.strictjson import JSON, dump_json, parse_json
 from templemeads.grammar.usage import Usage
-from templemeads.grammar.usage_reports import (
-    DailyProjectUsageReport,
-    ProjectUsageReport,
-    UsageReport,
-    UserUsageReport,
-)
 from templemeads.quoting import quoted
 
 if TYPE_CHECKING:
@@ -44,6 +39,16 @@ NONE = "None"
 
 QUOTAS_BY_VOLUME = "HashMap<Volume, Quota>"
 """The type name of a mapping of volumes to quotas."""
+
+_REPORTS: Mapping[str, str] = {
+    "DailyProjectUsageReport": "usage_reports",
+    "ProjectStorageReport": "storage_reports",
+    "ProjectUsageReport": "usage_reports",
+    "StorageReport": "storage_reports",
+    "UsageReport": "usage_reports",
+    "UserUsageReport": "usage_reports",
+}
+"""Results that few agents ever see, with the modules that hold them: loaded when one of them is named."""
 
 _CLASSES: Mapping[str, type[Any]] = {
     "bool": bool,
@@ -56,20 +61,49 @@ _CLASSES: Mapping[str, type[Any]] = {
     for kind in (
         *(Allocation, Date, DateRange, Destination, Destinations, DomainPattern, Node, PortalIdentifier),
         *(ProjectIdentifier, ProjectMapping, ProjectTemplate, Quota, QuotaLimit, StorageSize, Usage),
-        *(UserIdentifier, UserMapping, Volume, DailyProjectUsageReport, ProjectStorageReport),
-        *(ProjectUsageReport, StorageReport, UsageReport, UserUsageReport),
+        *(UserIdentifier, UserMapping, Volume),
     )
 }
 _NAMES: Mapping[type[Any], str] = {kind: name for name, kind in _CLASSES.items() if name != "StorageUsage"}
 
 _PLAIN: Mapping[type[Any], Form[Any]] = {bool: BOOLEAN, str: TEXT, Date: DATE}
-_SCALARS: Mapping[str, Form[Any]] = {
-    name: _PLAIN.get(kind) or value_of(kind) for name, kind in _CLASSES.items()
-}
-_LISTS: Mapping[str, Form[Any]] = {
-    f"Vec<{name}>": list_of(form) for name, form in _SCALARS.items() if name != "bool"
-}
-_FORMS: Mapping[str, Form[Any]] = {**_SCALARS, **_LISTS, QUOTAS_BY_VOLUME: QUOTAS}
+
+
+def _class(name: str) -> type[Any] | None:
+    """Give the class of values whose type has this name, if it is one of those that are known."""
+    if (home := _REPORTS.get(name)) is None:
+        return _CLASSES.get(name)
+    kind: type[Any] = getattr(importlib.import_module(f"templemeads.grammar.{home}"), name)
+    return kind
+
+
+def _name(kind: type[Any]) -> str | None:
+    """Give the name of the type of values of a class, if it is one of those that are known."""
+    name = kind.__name__
+    return name if name in _REPORTS and _class(name) is kind else _NAMES.get(kind)
+
+
+def _is_list(type_name: str) -> bool:
+    inner = _inner(type_name)
+    return type_name == f"Vec<{inner}>" and inner != "bool" and (inner in _CLASSES or inner in _REPORTS)
+
+
+# Only names that are known are asked for, so what this remembers is as bounded as a table of all would be.
+@functools.cache
+def _form(type_name: str) -> Form[Any]:
+    if type_name == QUOTAS_BY_VOLUME:
+        return map_of(value_of(Volume), value_of(Quota))
+    if _is_list(type_name):
+        return list_of(_form(_inner(type_name)))
+    kind = _class(type_name)
+    assert kind is not None
+    return _PLAIN.get(kind) or value_of(kind)
+
+
+def _is_known(type_name: str) -> bool:
+    return (
+        type_name in _CLASSES or type_name in _REPORTS or type_name == QUOTAS_BY_VOLUME or _is_list(type_name)
+    )
 
 
 @attrs.frozen
@@ -114,7 +148,7 @@ def encode_result(value: object, instruction: Instruction | None = None) -> tupl
     if isinstance(value, RawResult):
         return value.text, value.type_name
     name = _type_name(value, instruction)
-    form = _FORMS[name]
+    form = _form(name)
     # Passing a report on must not lose what a newer agent said in it.
     return dump_json(form.write(form.check(value), True)), name
 
@@ -138,10 +172,9 @@ def decode_result(text: str | None, type_name: str | None) -> Any:
         return None
     if text is None:
         raise ParseError(f"The result should be of type {quoted(type_name)}, but there is none")
-    form = _FORMS.get(type_name)
-    if form is None:
+    if not _is_known(type_name):
         return RawResult(type_name, text)
-    value = form.read(parse_json(text))
+    value = _form(type_name).read(parse_json(text))
     if isinstance(value, tuple):
         return list(value)
     return dict(value) if type_name == QUOTAS_BY_VOLUME else value
@@ -153,9 +186,9 @@ def result_class(type_name: str) -> Any:
         return types.NoneType
     if type_name == QUOTAS_BY_VOLUME:
         return dict[Volume, Quota]
-    if type_name in _LISTS:
-        return types.GenericAlias(list, (_CLASSES[_inner(type_name)],))
-    return _CLASSES.get(type_name)
+    if _is_list(type_name):
+        return types.GenericAlias(list, (_class(_inner(type_name)),))
+    return _class(type_name)
 
 
 def result_matches(annotation: Any, instruction: type[Instruction], *, also: tuple[Any, ...] = ()) -> bool:
@@ -184,12 +217,12 @@ def result_matches(annotation: Any, instruction: type[Instruction], *, also: tup
         return promised == NONE
     if promised == QUOTAS_BY_VOLUME:
         return origin in {dict, collections.abc.Mapping} and arguments == (Volume, Quota)
-    if promised in _LISTS:
-        entry = _CLASSES[_inner(promised)]
+    if _is_list(promised):
+        entry = _class(_inner(promised))
         if origin is tuple:
             return arguments == (entry, ...)
         return origin in {list, collections.abc.Sequence} and arguments == (entry,)
-    return annotation is _CLASSES.get(promised) or (promised == "Date" and annotation is dt.date)
+    return annotation is _class(promised) or (promised == "Date" and annotation is dt.date)
 
 
 def _inner(vec: str) -> str:
@@ -201,15 +234,15 @@ def _type_name(value: object, instruction: Instruction | None) -> str:
         if all(isinstance(key, Volume) and isinstance(quota, Quota) for key, quota in value.items()):
             return QUOTAS_BY_VOLUME
         raise TypeError("A mapping is a result only from Volume to Quota")
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes) and type(value) not in _NAMES:
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes) and _name(type(value)) is None:
         return _name_of_list(value, instruction)
     return _name_of_one(value)
 
 
 def _name_of_one(value: object) -> str:
     for kind in type(value).__mro__:
-        if kind in _NAMES:
-            return _NAMES[kind]
+        if (name := _name(kind)) is not None:
+            return name
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         return "Date"
     raise TypeError(
@@ -221,11 +254,11 @@ def _name_of_one(value: object) -> str:
 def _name_of_list(values: Sequence[object], instruction: Instruction | None) -> str:
     if not values:
         promised = instruction.result_type() if instruction is not None else ""
-        return promised if promised in _LISTS else "Vec<String>"
+        return promised if _is_list(promised) else "Vec<String>"
     names = {_name_of_one(value) for value in values}
     if len(names) > 1:
         raise TypeError(f"The entries of a list must be of one kind, not of {', '.join(sorted(names))}")
     (name,) = names
-    if f"Vec<{name}>" not in _LISTS:
+    if not _is_list(f"Vec<{name}>"):
         raise TypeError(f"There is no result type for a list of {name}")
     return f"Vec<{name}>"

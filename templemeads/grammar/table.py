@@ -15,8 +15,11 @@ overflows a stack.
 
 from __future__ import annotations
 
+import datetime as dt
 import enum
+import functools
 import inspect
+import operator
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, dataclass_transform
 
@@ -31,7 +34,6 @@ from .text import TextValue, slot_setter
 from .whitespace import refuse_surrogates, trim
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Callable
 
 MAX_DEPTH: Final = 8
@@ -216,6 +218,34 @@ def _reader(kind: type[Any]) -> ArgumentReader:
     return lambda text, _today, _depth: parse(text)
 
 
+# attrs writes and compiles methods for each class that it is given, at ten times the cost of the class itself; so the rows
+# that have the same fields inherit them from one class. What this remembers are these classes, of which importing makes
+# all there will ever be.
+@functools.cache
+def _shape(fields: tuple[tuple[str, type[Any]], ...]) -> type[Instruction]:
+    values: Callable[[Any], object] = operator.attrgetter(*dict(fields)) if fields else lambda _: ()
+    body = {
+        "__module__": __name__,
+        "__doc__": "What instructions with the same fields share.",
+        "__annotations__": dict(fields),
+        # The hash that attrs writes knows only the class that it is written for, which here many rows share.
+        "__hash__": lambda self: hash((self.keyword, values(self))),
+    }
+    name = "".join(["Instruction", *(f"With{field.title()}" for field, _ in fields)])
+    return attrs.frozen(weakref_slot=False)(type(name, (Instruction,), body))
+
+
+def _with_fields(row: type[T], fields: tuple[tuple[str, type[Any]], ...]) -> type[T]:
+    """Give the class again, with slots, a constructor and all that a frozen value has."""
+    if row.__bases__ != (Instruction,) or any(hasattr(row, name) for name, _ in fields):
+        raise TypeError(
+            f"{row.__name__} must be a direct subclass of Instruction, without values for its fields"
+        )
+    body = {name: value for name, value in vars(row).items() if name not in ("__dict__", "__weakref__")}
+    made: type[T] = type(row.__name__, (_shape(fields),), {**body, "__slots__": ()})
+    return made
+
+
 @dataclass_transform(frozen_default=True)
 def instruction(
     keyword: str,
@@ -244,7 +274,7 @@ def instruction(
     def make(row: type[T]) -> type[T]:
         types = inspect.get_annotations(row, eval_str=True)
         names = list(types)
-        made = attrs.frozen(row)
+        made = _with_fields(row, tuple(types.items()))
         made.keyword, made.synonyms, made.cut = keyword, synonyms, cut
         made.result, made.owner, made.new = result, owner, new
         made.parameters = tuple(

@@ -35,8 +35,8 @@ _DAYS_IN_400_YEARS = 146_097
 _EPOCH = 719_468  # days from 1 March of the year 0 to 1 January 1970
 
 _BLANKS = f"[{WS}]*"  # blanks inside a class count even in a verbose pattern
-_MOMENT = re.compile(
-    rf"""
+# Compiled, and kept by ``re``, when the first moment is read: that takes longer than importing this module.
+_MOMENT = rf"""
     (?P<year> [0-9]{{1,4}} | [+-][0-9]+ )   {_BLANKS} -
     {_BLANKS} (?P<month> [0-9]{{1,2}} )     {_BLANKS} -
     {_BLANKS} (?P<day> [0-9]{{1,2}} )
@@ -46,9 +46,7 @@ _MOMENT = re.compile(
     {_BLANKS} (?P<second> [0-9]{{1,2}} )    (?: \. (?P<fraction> [0-9]+ ) )?
     {_BLANKS} (?: [Zz] | [Uu][Tt][Cc]
                 | (?P<sign> [+\-\u2212] ) (?P<hours> [0-9]{{2}} ) [:{WS}]* (?P<minutes> [0-9]{{2}} ) )
-    """,
-    re.VERBOSE,
-)
+    """
 
 
 def days_from_civil(year: int, month: int, day: int) -> int:
@@ -104,7 +102,7 @@ class Timestamp(TextValue):
 
         """
         trimmed = trim(text)
-        found = _MOMENT.fullmatch(trimmed)
+        found = re.fullmatch(_MOMENT, trimmed, re.VERBOSE)
         if found is None:
             raise cls._refused(text, f"Expected {_EXPECTED}, found {quoted(text)}")
         year_digits = found["year"].lstrip("+-").lstrip("0") or "0"

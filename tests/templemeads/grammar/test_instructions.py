@@ -1,5 +1,9 @@
 """The table of instructions, and what is read and written by it."""
 
+import copy
+import pickle
+import typing
+
 import attrs
 import pytest
 from hypothesis import given
@@ -242,7 +246,25 @@ def test_equality_goes_by_class_and_arguments() -> None:
     user = UserIdentifier.parse("a.b.c")
 
     assert AddUser(user) == AddUser(UserIdentifier("a", "b", "c"))
+    assert AddUser(user) != grammar.RemoveUser(user)
+    assert hash(AddUser(user)) != hash(grammar.RemoveUser(user))
     assert len({AddUser(user), AddUser(user), grammar.RemoveUser(user)}) == 2
+
+
+@pytest.mark.parametrize("row", ROWS, ids=by_keyword)
+def test_each_instruction_is_a_frozen_value_with_the_fields_of_its_row(row: type[Instruction]) -> None:
+    made = row.parse(example(row))
+    names = tuple(each.name for each in row.parameters)
+
+    assert tuple(field.name for field in attrs.fields(row)) == names == row.__match_args__
+    assert row(*(getattr(made, name) for name in names)) == made
+    assert attrs.evolve(made) == made
+    assert type(pickle.loads(pickle.dumps(made))) is row
+    assert (pickle.loads(pickle.dumps(made)), copy.copy(made)) == (made, made)
+    assert not hasattr(made, "__dict__")
+    assert set(typing.get_type_hints(row)) >= set(names)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        made.anything = 1  # type: ignore[attr-defined]
 
 
 def test_one_word_is_read_as_a_local_limit() -> None:
