@@ -72,7 +72,6 @@ from .refusals import Refusals
 from .runner import Finished, Runner
 from .sizes import fits_every_frame, surely_fits
 from .store import BoardStore, OpenStore, StoreStatistics, open_memory_store
-from .store_sqlite import open_sqlite_store
 from .transport import Connection, Service, Transport
 from .version import __version__
 from .watch import Watch, Watches
@@ -678,8 +677,7 @@ async def open_agent(
 
     """
     if store is None:
-        path = store_path(config.store)
-        store = open_memory_store if path is None else partial(open_sqlite_store, path=path)
+        store = _store_of(config)
     if transport is None:
         transport = open_service
     try:
@@ -688,6 +686,15 @@ async def open_agent(
     except BaseExceptionGroup as group:
         _raise_store_error_of(group)
         raise
+
+
+def _store_of(config: AgentConfig) -> OpenStore:
+    path = store_path(config.store)
+    if path is None:
+        return open_memory_store
+    from .store_sqlite import open_sqlite_store
+
+    return partial(open_sqlite_store, path=path)
 
 
 def _raise_store_error_of(group: BaseExceptionGroup[BaseException]) -> None:
