@@ -112,14 +112,17 @@ class Runner:
 
     def start(self, peer: Peer, job_id: UUID) -> None:
         """Run the handler for a job as soon as there is a place."""
-        self._line_up(peer, job_id)
-        self._fill()
+        if not self._lines and self._has_place(peer):
+            self._begin(peer, job_id)
+        else:
+            self._line_up(peer, job_id)
+            self._fill()
 
     def cancel(self, peer: Peer, job_id: UUID, reason: str) -> None:
         """Stop the handler of a job; its result, if it still returns one, is not asked for."""
         line = self._lines.get(peer)
-        if line is not None:
-            line.pop(job_id.int, None)
+        if line is not None and line.pop(job_id.int, None) is not None and not line:
+            del self._lines[peer]
         self._again.discard((peer, job_id.int))
         running = self._running.get((peer, job_id.int))
         if running is not None:
@@ -156,35 +159,36 @@ class Runner:
             self._report_if_late, running, running.done, name=f"clean-up of {running.command}"
         )
 
+    def _has_place(self, peer: Peer) -> bool:
+        return (
+            not self._stopped
+            and len(self._running) < self._limits.handlers
+            and self._per_peer.get(peer, 0) < self._limits.handlers_per_peer
+        )
+
     def _fill(self) -> None:
-        while not self._stopped and len(self._running) < self._limits.handlers:
-            peer = self._next_peer()
-            if peer is None:
-                return
+        while (peer := next(filter(self._has_place, self._lines), None)) is not None:
             line = self._lines[peer]
-            number, job_id = line.popitem(last=False)
+            _, job_id = line.popitem(last=False)
             self._lines.move_to_end(peer)
             if not line:
                 del self._lines[peer]
-            envelope = self._make_envelope(peer, job_id)
-            if envelope is None:
-                continue
-            place = peer, number
-            if place in self._running:
-                # A cancelled handler still cleans up after itself: two of one job must not run at once.
-                self._again.add(place)
-                continue
-            running = self._running[place] = _Running(trio.CancelScope(), envelope.job, trio.current_time())
-            self._per_peer[peer] += 1
-            self._nursery.start_soon(
-                self._run, place, envelope, running, name=f"handler of {envelope.job.command[:80]}"
-            )
+            self._begin(peer, job_id)
 
-    def _next_peer(self) -> Peer | None:
-        for peer, line in self._lines.items():
-            if line and self._per_peer[peer] < self._limits.handlers_per_peer:
-                return peer
-        return None
+    def _begin(self, peer: Peer, job_id: UUID) -> None:
+        envelope = self._make_envelope(peer, job_id)
+        if envelope is None:
+            return
+        place = peer, job_id.int
+        if place in self._running:
+            # A cancelled handler still cleans up after itself: two of one job must not run at once.
+            self._again.add(place)
+            return
+        running = self._running[place] = _Running(trio.CancelScope(), envelope.job, trio.current_time())
+        self._per_peer[peer] += 1
+        self._nursery.start_soon(
+            self._run, place, envelope, running, name=f"handler of {envelope.job.command[:80]}"
+        )
 
     async def _run(self, place: _Place, envelope: Envelope, running: _Running) -> None:
         peer, job = place[0], envelope.job
