@@ -112,7 +112,7 @@ class Runner:
 
     def start(self, peer: Peer, job_id: UUID) -> None:
         """Run the handler for a job as soon as there is a place."""
-        if not self._lines and self._has_place(peer):
+        if not self._lines and self._has_room() and self._may_run(peer):
             self._begin(peer, job_id)
         else:
             self._line_up(peer, job_id)
@@ -159,15 +159,14 @@ class Runner:
             self._report_if_late, running, running.done, name=f"clean-up of {running.command}"
         )
 
-    def _has_place(self, peer: Peer) -> bool:
-        return (
-            not self._stopped
-            and len(self._running) < self._limits.handlers
-            and self._per_peer.get(peer, 0) < self._limits.handlers_per_peer
-        )
+    def _has_room(self) -> bool:
+        return not self._stopped and len(self._running) < self._limits.handlers
+
+    def _may_run(self, peer: Peer) -> bool:
+        return self._per_peer.get(peer, 0) < self._limits.handlers_per_peer
 
     def _fill(self) -> None:
-        while (peer := next(filter(self._has_place, self._lines), None)) is not None:
+        while self._has_room() and (peer := next(filter(self._may_run, self._lines), None)) is not None:
             line = self._lines[peer]
             _, job_id = line.popitem(last=False)
             self._lines.move_to_end(peer)
