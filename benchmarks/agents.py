@@ -11,7 +11,6 @@ import contextlib
 import sys
 
 from collections.abc import AsyncIterator, Iterator, Sequence
-from functools import partial
 from itertools import count, pairwise
 from pathlib import Path
 
@@ -43,7 +42,12 @@ async def open_as_run(config: AgentConfig, handler: Handler = answer) -> AsyncIt
     `run_agent` sets up its process as it is in production, which a bare `open_agent` does not.
     """
     async with trio.open_nursery() as nursery:
-        yield await nursery.start(partial(run_agent, config, handler))
+
+        async def run(*, task_status: trio.TaskStatus[Agent]) -> None:
+            await run_agent(config, handler, task_status=task_status)
+            nursery.cancel_scope.cancel(reason="a signal has stopped the agent")
+
+        yield await nursery.start(run)
         nursery.cancel_scope.cancel(reason="the benchmark is done")
 
 

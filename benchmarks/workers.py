@@ -134,7 +134,7 @@ def running(
         finally:
             process.terminate()
             try:
-                process.wait(20)
+                process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
 
