@@ -35,11 +35,11 @@ SCRIPTS = {
 }
 """What keeps the whole below five minutes; each script alone does more if asked to."""
 
-LONGER = {"strangers": [], "load": []}
+LONGER: dict[str, list[str]] = {"strangers": [], "load": []}
 """These run only when they are asked for by name."""
 
-QUICK = ["peers"]
-"""Left out with ``--quick``, unless asked for by name: they need foreign software, or take their time."""
+FOREIGN = {"peers"}
+"""With ``--quick`` these are left out unless asked for by name: they need what may not be installed."""
 
 
 def run(name: str, extra: list[str], place: Path) -> dict[str, Any] | None:
@@ -78,7 +78,7 @@ def run_all(options: argparse.Namespace, place: Path) -> int:
     failed = []
     for name, extra in (SCRIPTS | LONGER).items():
         wanted = name in options.only if options.only else name in SCRIPTS
-        if not wanted or (options.quick and name in QUICK and name not in options.only):
+        if not wanted or (options.quick and name in FOREIGN and name not in options.only):
             continue
         report = run(name, ["--quick"] if options.quick else extra, place)
         if report is None:

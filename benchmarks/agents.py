@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
-
 from collections.abc import AsyncIterator, Iterator, Sequence
 from itertools import count, pairwise
 from pathlib import Path
@@ -92,6 +91,18 @@ def answering(path: Path) -> Iterator[int]:
         yield process.pid
 
 
+@contextlib.asynccontextmanager
+async def open_each(paths: Sequence[Path]) -> AsyncIterator[list[int]]:
+    """Run agents that answer, one after another, while whatever is in this process goes on; give their ids."""
+    with contextlib.ExitStack() as stack:
+        try:
+            yield [await trio.to_thread.run_sync(stack.enter_context, answering(path)) for path in paths]
+        finally:
+            # They take leave of whoever they are connected with, who may be here.
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(stack.close)
+
+
 # -- asking ---------------------------------------------------------------------------------------------------
 
 
@@ -133,7 +144,8 @@ class Asker:
 
 async def ask_along(paths: Sequence[Path]) -> None:
     """Be the first agent of a row, and take orders."""
-    async with open_as_run(AgentConfig.load(paths[0])) as agent:
+    # Each dials the one before it, which is up by then.
+    async with open_as_run(AgentConfig.load(paths[0])) as agent, open_each(paths[1:]):
         with trio.fail_after(START_SECONDS):
             await agent.wait_for(paths[1].stem)
         asker = Asker(agent, [path.stem for path in paths])
@@ -151,10 +163,7 @@ def main(options: argparse.Namespace) -> None:
     if not options.ask:
         trio.run(answer_for_ever, *options.paths)
         return
-    with contextlib.ExitStack() as stack:
-        for path in options.paths[1:]:
-            stack.enter_context(answering(path))
-        trio.run(ask_along, options.paths)
+    trio.run(ask_along, options.paths)
 
 
 if __name__ == "__main__":

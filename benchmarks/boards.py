@@ -144,6 +144,8 @@ def work() -> None:
                 reply()
             case "memory":
                 reply(bytes=memory(order["jobs"], counted=order["counted"]))
+            case other:
+                raise ValueError(other)
 
 
 def main(options: argparse.Namespace) -> Report:

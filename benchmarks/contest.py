@@ -18,7 +18,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import trio
 from harness import Report, quantile
@@ -88,9 +88,7 @@ class Turn:
 # -- the contest ----------------------------------------------------------------------------------------------
 
 
-def compete(
-    contestants: Mapping[str, Contestant], *, rounds: int, seconds: float
-) -> dict[str, list[Turn]]:
+def compete(contestants: Mapping[str, Contestant], *, rounds: int, seconds: float) -> dict[str, list[Turn]]:
     """Let everyone have a turn in each round; give everyone's turns."""
     turns: dict[str, list[Turn]] = {name: [] for name in contestants}
     with contextlib.ExitStack() as stack:
@@ -159,7 +157,7 @@ class Log:
     begun: float = 0.0
     _collecting: float = 0.0
 
-    def __enter__(self) -> Log:
+    def __enter__(self) -> Self:
         gc.callbacks.append(self._watch)
         self.begun = time.perf_counter()
         return self

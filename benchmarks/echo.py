@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import sys
 import time
+from typing import Any
 
 import trio
 import trio_websocket
@@ -21,7 +22,7 @@ SIZE = 2500
 TUNED = {"message_queue_size": 64, "receive_buffer_size": 65536}
 
 
-async def serve(port: int, settings: dict[str, int]) -> None:
+async def serve(port: int, settings: dict[str, Any]) -> None:
     async def answer(request: trio_websocket.WebSocketRequest) -> None:
         connection = await request.accept()
         with contextlib.suppress(trio_websocket.ConnectionClosed):
@@ -37,7 +38,7 @@ async def serve(port: int, settings: dict[str, int]) -> None:
         print("up", flush=True)
 
 
-async def ask(port: int, settings: dict[str, int]) -> None:
+async def ask(port: int, settings: dict[str, Any]) -> None:
     text = "a" * SIZE
     async with trio_websocket.open_websocket_url(f"ws://127.0.0.1:{port}", **settings) as connection:
 

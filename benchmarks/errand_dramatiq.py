@@ -32,9 +32,7 @@ def main() -> None:
     worker = [sys.executable, "-m", "dramatiq", "errand_dramatiq", *sys.argv[1:]]
     with open_redis(), running(*worker, wait="ready"):
         errand = declare()
-        serve_window(
-            lambda: errand.send(COMMAND), lambda sent: sent.get_result(block=True, timeout=WAIT_MS)
-        )
+        serve_window(lambda: errand.send(COMMAND), lambda sent: sent.get_result(block=True, timeout=WAIT_MS))
 
 
 if __name__ == "__main__":

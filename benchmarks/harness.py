@@ -52,9 +52,7 @@ class Figure:
 
     def row(self) -> list[str]:
         verdict = {None: "", True: "met", False: "MISSED"}[self.met]
-        spread = (
-            f"{shown(min(self.samples))} … {shown(max(self.samples))}" if len(self.samples) > 1 else ""
-        )
+        spread = f"{shown(min(self.samples))} … {shown(max(self.samples))}" if len(self.samples) > 1 else ""
         return [self.name, shown(self.value), self.unit, spread, self.target, verdict]
 
     def as_json(self) -> dict[str, object]:
@@ -166,7 +164,7 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
 
 # -- arguments -----------------------------------------------------------------------------------------------
 
-QUICK = {"rounds": 1, "seconds": 0.2}
+QUICK = {"rounds": 1, "seconds": 0.1}
 
 
 class Arguments(argparse.ArgumentParser):

@@ -7,7 +7,6 @@ processor time is counted over a whole round of keep-alives, which every connect
 from __future__ import annotations
 
 import argparse
-import contextlib
 import resource
 import time
 
@@ -78,10 +77,9 @@ async def main(options: argparse.Namespace) -> Report:
     number = min(allowed, options.peers)
     agent = AgentConfig(ServiceConfig.create("portal", port=free_port()), AgentType.PORTAL)
     crowd = Crowd(agent.service, number)
-    with scratch() as directory, contextlib.ExitStack() as stack:
+    with scratch() as directory:
         agent.save(directory / "portal.toml")
-        pid = stack.enter_context(agents.answering(directory / "portal.toml"))
-        async with trio.open_nursery() as nursery:
+        async with agents.open_each([directory / "portal.toml"]) as (pid,), trio.open_nursery() as nursery:
             before = resident_kib(pid)
             begun, used = time.perf_counter(), processor_seconds(pid)
             with trio.fail_after(120):

@@ -39,9 +39,7 @@ def compare(report: Report, turns: dict[str, list[Turn]]) -> None:
         if name not in turns:
             continue
         jobs = turns[name]
-        report.ratio(
-            f"{name}: jobs / echoes", contest.rates(jobs), contest.rates(echoes), at_least=least
-        )
+        report.ratio(f"{name}: jobs / echoes", contest.rates(jobs), contest.rates(echoes), at_least=least)
         report.ratio(f"{name}: jobs / tuned echoes", contest.rates(jobs), contest.rates(tuned))
         report.ratio(
             f"{name}: echo's processor time / job's",

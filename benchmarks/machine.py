@@ -53,14 +53,31 @@ def load_before() -> float:
     return float(os.environ.get(LOAD_BEFORE) or os.getloadavg()[0])
 
 
+def _our_seconds() -> float:
+    return sum(
+        usage.ru_utime + usage.ru_stime
+        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    )
+
+
+def _busy_seconds() -> float:
+    """Give the time that the processors have been busy, from /proc; 0 where there is none."""
+    try:
+        fields = list(map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]))
+    except OSError:
+        return 0.0
+    user, nice, system, _idle, _waiting, hard, soft, steal = fields
+    return (user + nice + system + hard + soft + steal) / os.sysconf("SC_CLK_TCK")
+
+
 @dataclass
 class Watch:
     """From its making to the end of a run: how busy the machine was with other things."""
 
     load: float = field(default_factory=load_before)
     _begun: float = field(default_factory=time.monotonic)
-    _ours: float = field(default_factory=lambda: _our_seconds())
-    _all: float = field(default_factory=lambda: _busy_seconds())
+    _ours: float = field(default_factory=_our_seconds)
+    _all: float = field(default_factory=_busy_seconds)
 
     def foreign(self) -> float:
         """Give how many processors others kept busy on average, the host of a virtual machine included.
@@ -79,20 +96,3 @@ class Watch:
             f"THE MACHINE WAS NOT QUIET: load average {self.load:.2f} before, other work on {foreign:.2f} of "
             f"{os.cpu_count()} processors meanwhile; do not quote these figures"
         )
-
-
-def _our_seconds() -> float:
-    return sum(
-        usage.ru_utime + usage.ru_stime
-        for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    )
-
-
-def _busy_seconds() -> float:
-    """Give the time that the processors have been busy, from /proc; 0 where there is none."""
-    try:
-        fields = list(map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]))
-    except OSError:
-        return 0.0
-    user, nice, system, _idle, _waiting, hard, soft, steal = fields
-    return (user + nice + system + hard + soft + steal) / os.sysconf("SC_CLK_TCK")

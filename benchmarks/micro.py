@@ -27,10 +27,13 @@ COMMITS = (1, 32, 1000)
 """Jobs in one commit of the store."""
 
 
-def microseconds(call: Callable[[], object], rounds: int) -> list[float]:
+def microseconds(call: Callable[[], object], options: argparse.Namespace) -> list[float]:
+    """Give the processor time of one call in each round, of so many that it can be measured."""
     timer = timeit.Timer(call, timer=time.process_time)
-    number, taken = timer.autorange()
-    number = max(1, int(number * 0.05 / max(taken, 1e-9)))
+    number = 1
+    while timer.timeit(number) < options.seconds / 20:
+        number *= 2
+    rounds = options.rounds
     return [seconds / number * 1e6 for seconds in timer.repeat(repeat=rounds, number=number)]
 
 
@@ -70,7 +73,7 @@ def main(options: argparse.Namespace) -> Report:
         "text to command": (lambda: decode(update), 1),
     }
     for name, (call, parts) in steps.items():
-        report.add(name, [taken / parts for taken in microseconds(call, options.rounds)], "us")
+        report.add(name, [taken / parts for taken in microseconds(call, options)], "us")
     add_commits(report, options)
     return report
 

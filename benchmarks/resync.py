@@ -89,6 +89,8 @@ async def work(path: Path, size: int, now: float) -> None:
                         reply(jobs=agent.statistics().jobs)
                     case "stop":
                         break
+                    case other:
+                        raise ValueError(other)
         reply()
 
 

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import trio
-from agents import LIMITS, Asker, answering, open_as_run
+from agents import LIMITS, Asker, open_as_run, open_each
 from harness import Report, arguments, finish, quantile
 from workers import free_port, resident_kib, running, scratch
 
-from paddington import ServiceConfig
+from paddington import Service, ServiceConfig
 from templemeads import AgentConfig, AgentType
 
 PER_ADDRESS = 40
@@ -98,7 +98,7 @@ async def strangers(port: int, number: int, inside: Callable[[], int]) -> AsyncI
     command = (sys.executable, __file__, "--attack", str(port), str(number))
     async with contextlib.AsyncExitStack() as stack:
         # In a thread: they are held by the portal, which lives in this process.
-        await trio.to_thread.run_sync(stack.enter_context, running(*command, wait="in"))
+        await trio.to_thread.run_sync(stack.enter_context, running(*command, wait=" in "))
         with trio.fail_after(60):
             while inside() < 0.9 * number:  # noqa: ASYNC110 - a figure wakes nobody
                 await trio.sleep(0.1)
@@ -110,17 +110,18 @@ async def main(options: argparse.Namespace) -> Report:
     alone: list[Sample] = []
     among: list[Sample] = []
     memory: list[float] = []
-    with scratch() as directory, contextlib.ExitStack() as stack:
+    with scratch() as directory:
         paths = write_pair(directory)
         config = AgentConfig.load(paths[0])
-        async with open_as_run(config) as portal:
-            await trio.to_thread.run_sync(stack.enter_context, answering(paths[1]))
+        async with open_as_run(config) as portal, open_each(paths[1:]):
             await portal.wait_for("cluster")
             asker = Asker(portal, [path.stem for path in paths])
             await asker.burst(100, options.seconds)  # warm
 
             def inside() -> int:
-                return portal._service.statistics().unauthenticated  # noqa: SLF001 - only the service knows
+                service = portal._service  # noqa: SLF001 - only the service knows
+                assert isinstance(service, Service)
+                return service.statistics().unauthenticated
 
             for _ in range(options.rounds):
                 alone.append(await sample(asker, options.seconds))
@@ -130,7 +131,6 @@ async def main(options: argparse.Namespace) -> Report:
                     report.note(f"{inside()} strangers were inside at the end of the round")
                     memory.append((resident_kib() - before) / 1024)
                 await trio.sleep(1)
-            stack.close()
     for name, samples in (("alone", alone), ("among strangers", among)):
         report.add(f"{name}: 100 under way", [each.rate for each in samples], "/s")
         report.add(f"{name}: 100 under way, p99", [each.p99 * 1e3 for each in samples], "ms")

@@ -123,7 +123,7 @@ def running(
     ) as process:
         try:
             assert process.stdout is not None
-            seen = []
+            seen: list[str] = []
             while not seen or wait not in seen[-1]:
                 seen.append(process.stdout.readline())
                 if not seen[-1]:
