@@ -20,6 +20,7 @@ from workers import free_port, running
 from paddington import ServiceConfig
 from templemeads import Agent, AgentConfig, AgentType, Envelope, Handler, Job, JobError, run_agent
 from templemeads.limits import Limits
+from templemeads.store import OpenStore
 
 LIMITS = Limits(board_jobs=2_000_000, handlers=200, handlers_per_peer=200, finished_seconds=5)
 LIFETIME = 20
@@ -35,7 +36,9 @@ async def answer(envelope: Envelope) -> Job:
 
 
 @contextlib.asynccontextmanager
-async def open_as_run(config: AgentConfig, handler: Handler = answer) -> AsyncIterator[Agent]:
+async def open_as_run(
+    config: AgentConfig, handler: Handler = answer, *, store: OpenStore | None = None
+) -> AsyncIterator[Agent]:
     """Run an agent as a process of its own does; every agent of the benchmarks that has one goes through here.
 
     `run_agent` sets up its process as it is in production, which a bare `open_agent` does not.
@@ -43,7 +46,7 @@ async def open_as_run(config: AgentConfig, handler: Handler = answer) -> AsyncIt
     async with trio.open_nursery() as nursery:
 
         async def run(*, task_status: trio.TaskStatus[Agent]) -> None:
-            await run_agent(config, handler, task_status=task_status)
+            await run_agent(config, handler, store=store, task_status=task_status)
             nursery.cancel_scope.cancel(reason="a signal has stopped the agent")
 
         yield await nursery.start(run)

@@ -155,6 +155,7 @@ class Log:
     taken: list[float] = field(default_factory=list)
     collections: list[float] = field(default_factory=list)
     begun: float = 0.0
+    ended: float = 0.0
     _collecting: float = 0.0
 
     def __enter__(self) -> Self:

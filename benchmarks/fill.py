@@ -43,26 +43,25 @@ def machine_line(reports: dict[str, dict[str, Any]]) -> str:
 
 def fill(text: str, reports: dict[str, dict[str, Any]]) -> tuple[str, list[str]]:
     """Give the page with its figures, and the rows that had none."""
-    lines, empty = [], []
-    figures: dict[str, dict[str, Any]] | None = None
-    benchmark, before = "", ""
+    lines: list[str] = []
+    empty: list[str] = []
+    benchmark: str | None = None
     for line in text.splitlines():
+        new = line
         if (found := TABLE.fullmatch(line)) is not None:
             benchmark = found[1]
-            named = reports.get(benchmark, {"figures": []})["figures"]
-            figures = {figure["name"]: figure for figure in named}
-        elif before == MACHINE:
-            line = machine_line(reports)
+        elif lines and lines[-1] == MACHINE:
+            new = machine_line(reports)
         elif not line:
-            figures = None
-        elif figures is not None and line.startswith("| ") and not line.startswith("| figure |"):
+            benchmark = None
+        elif benchmark is not None and line.startswith("| ") and not line.startswith("| figure |"):
             name = line.split("|")[1].strip()
-            if name in figures:
-                line = row(figures[name])
+            named = {figure["name"]: figure for figure in reports.get(benchmark, {"figures": []})["figures"]}
+            if name in named:
+                new = row(named[name])
             else:
                 empty.append(f"{benchmark}: {name}")
-        lines.append(line)
-        before = line
+        lines.append(new)
     return "\n".join(lines) + "\n", empty
 
 

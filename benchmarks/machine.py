@@ -31,7 +31,7 @@ def describe() -> dict[str, object]:
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.release().split('-')[0]}",
         "architecture": platform.machine(),
         "processor": _line("/proc/cpuinfo", "model name") or platform.processor(),
         "processors": os.cpu_count(),

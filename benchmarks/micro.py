@@ -33,8 +33,8 @@ def microseconds(call: Callable[[], object], options: argparse.Namespace) -> lis
     number = 1
     while timer.timeit(number) < options.seconds / 20:
         number *= 2
-    rounds = options.rounds
-    return [seconds / number * 1e6 for seconds in timer.repeat(repeat=rounds, number=number)]
+    turns = timer.repeat(repeat=options.rounds, number=number)
+    return [seconds / number * 1e6 for seconds in turns]
 
 
 async def commits(path: Path, jobs: list[Job], batch: int) -> float:

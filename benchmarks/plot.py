@@ -146,7 +146,7 @@ def draw_times(axes: Any, figures: Figures) -> None:
     axes.set_xscale("log")
     axes.set_yticks(range(len(rows)), [label for _, label, _ in rows])
     axes.invert_yaxis()
-    axes.legend(loc="best", frameon=False)
+    axes.legend(loc="upper right", frameon=False)
     axes.set_title("Round trip, p50 to p99, in milliseconds")
 
 

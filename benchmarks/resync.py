@@ -23,7 +23,7 @@ from harness import Report, arguments, finish
 from workers import Worker, next_order, open_worker, reply, scratch
 
 from paddington import Peer
-from templemeads import AgentConfig, open_agent
+from templemeads import AgentConfig
 from templemeads.job import Job
 from templemeads.outcome import Write
 from templemeads.store import BoardStore, MemoryStore
@@ -73,7 +73,7 @@ async def work(path: Path, size: int, now: float) -> None:
     reply()
     while (order := await trio.to_thread.run_sync(next_order)) is not None:
         store = partial(filled, kept=[] if order["lost"] else full)
-        async with open_agent(config, agents.answer, store=store) as agent:
+        async with agents.open_as_run(config, store=store) as agent:
             up = time.monotonic()
             reply(up=up)
             while (order := await trio.to_thread.run_sync(next_order)) is not None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,31 @@ def test_rates_and_ratios_are_above_nothing(reports):
         for figure in report["figures"]:
             if figure["unit"] in {"/s", "x"}:
                 assert figure["low"] > 0, f"{name}: {figure}"
+
+
+def test_the_page_has_rows_for_figures_that_there_are(reports, tmp_path):
+    page = tmp_path / "performance.md"
+    page.write_text((ROOT / "docs" / "performance.md").read_text())
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    for name, report in reports.items():
+        (figures / f"{name}.json").write_text(json.dumps(report))
+    ended = subprocess.run(
+        [sys.executable, "benchmarks/fill.py", figures, page],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "Traceback" not in ended.stderr
+    unfilled = [line.split(" for the row ")[1] for line in ended.stderr.splitlines()]
+    # A quick run leaves out the others, large boards, and texts that are long enough to compare.
+    elsewhere = re.compile(r"peers: .*|boards: .*[\d,]+0,000.*|grammar: growth .*")
+    assert [row for row in unfilled if not elsewhere.fullmatch(row)] == []
+    told = next(each for each in reports["jobs"]["figures"] if each["name"] == "echo: alone, p50")["value"]
+    found = re.search(r"^\| echo: alone, p50 \| ([\d.]+) ms \|", page.read_text(), re.MULTILINE)
+    assert found is not None
+    assert float(found[1]) == pytest.approx(told, rel=0.01)
 
 
 def test_a_report_says_on_what_it_was_made(reports):
