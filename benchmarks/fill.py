@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import shown
+from machine import FOREIGN, LOAD
 
 TABLE = re.compile(r"<!-- figures: (\w+) -->")
 MACHINE = "<!-- machine -->"
@@ -33,11 +34,18 @@ def row(figure: dict[str, Any]) -> str:
 def machine_line(reports: dict[str, dict[str, Any]]) -> str:
     worst = max(reports.values(), key=lambda report: report["foreign_processors"])
     machine = worst["machine"]
+    load = min(report["load_before"] for report in reports.values())
+    quiet = worst["foreign_processors"] <= FOREIGN and load <= LOAD
     return (
         f"{machine['implementation']} {machine['python']}, {machine['processors']} processors "
         f"({machine['processor']}), {machine['system']}; load average before the run "
-        f"{min(report['load_before'] for report in reports.values()):.2f}, other work on at most "
-        f"{worst['foreign_processors']:.2f} processors in any benchmark."
+        f"{load:.2f}, other work on at most "
+        f"{worst['foreign_processors']:.2f} processors in any benchmark. "
+        + (
+            "It was quiet."
+            if quiet
+            else "**It was not quiet: rates and times are worth little, ratios more.**"
+        )
     )
 
 
