@@ -43,8 +43,8 @@ format: $(STAMP) ## let ruff format the tree
 	@$(BIN)/ruff check --fix-only --quiet .
 	@$(BIN)/ruff format .
 
-bench: $(STAMP) ## the benchmarks, side by side with what they are compared to
-	@$(BIN)/python -m benchmarks
+bench: $(STAMP) ## the benchmarks, beside what they are compared to; JSON=directory keeps the figures
+	@$(BIN)/python -m benchmarks $(if $(JSON),--json $(JSON))
 
 soak: $(STAMP) ## the long runs: simulated networks for hours, real processes for a minute
 	@$(BIN)/python -m pytest -m soak

@@ -1,28 +1,43 @@
 """What a job costs on a board that grows, and the memory that a finished job takes there.
 
-Within one process and without any line: the exchanges of an asker and of a runner, each with its board. The
-boards are filled with finished and (one in ten) pending jobs; at each size the same number of further jobs goes
-from submission to result, and the time of one is compared with that at empty boards.
+Without any line: the exchanges of an asker and of a runner, each with its board. Three processes take turns: one
+whose boards are empty, one whose boards fill with finished jobs, and one whose boards fill with pending ones. At
+each size the same number of further jobs goes from submission to result in each, and processor time is counted.
+Filling is not measured, and takes its jobs ready made, as from a store.
+
+The memory of a finished job is that of an asker's board whose jobs came back as text, as from a peer.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
+import sys
 import time
+import tracemalloc
+import uuid
+from collections.abc import Iterator
 
-from harness import Report, arguments, finish, resident_kib
+import attrs
+from harness import Report, arguments, finish
+from workers import Worker, next_order, open_worker, reply, resident_kib
 
 from paddington import Peer
-from templemeads.commands import Put, Update
+from templemeads.commands import Put, Update, decode, encode
 from templemeads.exchange import Exchange
+from templemeads.grammar import AddUser, UserIdentifier
 from templemeads.job import Job
 from templemeads.limits import Limits
 from templemeads.outcome import Write
 
 ASKER, RUNNER = Peer("portal"), Peer("cluster")
-LIMITS = Limits(board_jobs=10_000_000)
-SAMPLE = 2_000
+LIMITS = Limits(board_jobs=10_000_000, jobs_in_flight=10_000_000, board_characters=2**40)
+LIFETIME = 3600
+SAMPLE = 1_000
+"""Jobs in one sample of the cost."""
+
+KINDS = ("finished", "pending")
 
 
 class Pair:
@@ -36,7 +51,9 @@ class Pair:
 
     def job(self) -> Job:
         self.count += 1
-        return Job.parse(f"portal.cluster add_user u{self.count}.proj.portal", now=self.now)
+        return Job.parse(
+            f"portal.cluster add_user u{self.count}.proj.portal", lifetime=LIFETIME, now=self.now
+        )
 
     def one(self) -> None:
         """Take one job from submission to result."""
@@ -46,55 +63,149 @@ class Pair:
         self.runner.finish(ASKER, job.id, result, self.now)
         self.asker.receive(RUNNER, Update(result), self.now)
 
-    def grow(self, size: int) -> tuple[int, int]:
-        """Put jobs on the asker's board, then their copies on the runner's; give jobs and bytes of the former."""
-        gc.collect()
-        before, count = resident_kib(), self.count
-        jobs = [self.aged() for _ in range(size - count)]
+    def one_by_text(self) -> None:
+        """Take one job from submission to a result that comes as text, on the asker's side alone."""
+        job, _ = self.asker.submit(self.job(), RUNNER, self.now)
+        command = decode(encode(Update(job.completed("account created", now=self.now))))
+        assert isinstance(command, Update)
+        self.asker.receive(RUNNER, command, self.now)
+
+    def fill(self, size: int, kind: str) -> None:
+        """Put jobs on both boards, until there are so many; they share all but what differs."""
+        model = self.job().pending(now=self.now)
+        if kind == "finished":
+            model = model.completed("account created", now=self.now)
+        jobs = list(self._like(model, size - self.count))
         self.asker.restore((Write(RUNNER, job) for job in jobs), self.now)
-        gc.collect()
-        taken = (resident_kib() - before) * 1024
         self.runner.restore((Write(ASKER, job) for job in jobs), self.now)
-        return self.count - count, taken
 
-    def aged(self) -> Job:
-        job = self.job().pending(now=self.now)
-        return job if self.count % 10 == 0 else job.completed("account created", now=self.now)
+    def _like(self, model: Job, number: int) -> Iterator[Job]:
+        for _ in range(number):
+            self.count += 1
+            user = UserIdentifier(f"u{self.count}", "proj", "portal")
+            yield attrs.evolve(model, id=uuid.uuid4(), instruction=AddUser(user))
 
-    def cost(self) -> float:
-        """Give the seconds of processor time that one job takes now, the best of a few samples of many."""
-        times = []
-        for _ in range(3):
-            begun = time.process_time()
-            for _ in range(SAMPLE):
-                self.one()
-            times.append((time.process_time() - begun) / SAMPLE)
-        return min(times)
+    def cost(self, sample: int) -> float:
+        """Give the microseconds of processor time that one job takes now."""
+        begun = time.process_time()
+        for _ in range(sample):
+            self.one()
+        return (time.process_time() - begun) / sample * 1e6
+
+
+def memory(jobs: int, *, counted: bool) -> float:
+    """Give the bytes of a finished job on a board: those by which this process grows, or those that Python counts."""
+
+    def held() -> int:
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0] if counted else resident_kib() * 1024
+
+    if counted:
+        tracemalloc.start()
+    pair = Pair()
+    pair.one_by_text()
+    before = held()
+    for _ in range(jobs):
+        pair.one_by_text()
+    return (held() - before) / jobs
+
+
+def full_collection() -> float:
+    """Give the milliseconds that the garbage collector takes for all objects of this process."""
+    begun = time.perf_counter()
+    gc.collect()
+    return (time.perf_counter() - begun) * 1e3
+
+
+@contextlib.contextmanager
+def without_collections() -> Iterator[None]:
+    """Let no garbage collector go through a million jobs again and again while they are made."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def work() -> None:
+    """Keep boards, and take orders."""
+    reply()
+    pair = Pair()
+    while (order := next_order()) is not None:
+        match order["order"]:
+            case "fill":
+                with without_collections():
+                    pair.fill(order["size"], order["kind"])
+                reply(collection=full_collection())
+            case "cost":
+                reply(cost=pair.cost(order["sample"]))
+            case "empty":
+                pair = Pair()
+                reply()
+            case "memory":
+                reply(bytes=memory(order["jobs"], counted=order["counted"]))
+            case other:
+                raise ValueError(other)
 
 
 def main(options: argparse.Namespace) -> Report:
     report = Report("A job from submission to result on two boards, by the number of jobs on them")
-    costs: dict[int, list[float]] = {size: [] for size in options.sizes}
-    memory: list[float] = []
-    for _ in range(options.rounds):
-        pair = Pair()
-        grown = 0
+    ratios: dict[str, list[float]] = {}
+    with contextlib.ExitStack() as stack:
+        empty, *grown = (stack.enter_context(open_worker("boards.py", "--work")) for _ in range(3))
+        boards = dict(zip(KINDS, grown, strict=True))
         for size in options.sizes:
-            if size > pair.count:
-                grown, taken = pair.grow(size)
-            costs[size].append(pair.cost())
-        memory.append(taken / grown)
-    for size in options.sizes:
-        report.add(f"{size:,} jobs", [seconds * 1e6 for seconds in costs[size]], "us")
-    largest = options.sizes[-1]
-    report.ratio(f"cost at {largest:,} / cost at 0", costs[largest], costs[options.sizes[0]], at_most=1.2)
-    report.add("memory of a job on a board", memory, "bytes", at_most=1000)
+            for kind, worker in boards.items():
+                worker.tell("fill", size=size, kind=kind)
+            collections = {kind: worker.answer()["collection"] for kind, worker in boards.items()}
+            costs = take_turns(empty, boards, options)
+            report.add(f"empty boards, beside {size:,}", costs["empty"], "us")
+            for kind in KINDS:
+                report.add(f"{size:,} {kind} jobs", costs[kind], "us")
+                report.add(f"{size:,} {kind} jobs: full garbage collection", [collections[kind]], "ms")
+                ratios[kind] = [a / b for a, b in zip(costs[kind], costs["empty"], strict=True)]
+    for kind in KINDS:
+        report.add(f"cost at {options.sizes[-1]:,} {kind} / empty", ratios[kind], "x", at_most=1.2)
+    grown_by, counted = measure_memory(options)
+    report.add("memory of a finished job on a board", grown_by, "bytes", at_most=1000)
+    report.add("the same, as Python counts", counted, "bytes")
     return report
 
 
+def take_turns(
+    empty: Worker, boards: dict[str, Worker], options: argparse.Namespace
+) -> dict[str, list[float]]:
+    """Give samples of the cost at empty boards and at each of the others, in turns."""
+    costs: dict[str, list[float]] = {"empty": [], **{kind: [] for kind in boards}}
+    for number in range(options.samples + 1):
+        empty.ask("empty")
+        for kind, worker in {"empty": empty, **boards}.items():
+            cost = worker.ask("cost", sample=options.sample)["cost"]
+            if number:  # the first warms up
+                costs[kind].append(cost)
+    return costs
+
+
+def measure_memory(options: argparse.Namespace) -> tuple[list[float], list[float]]:
+    """Give the memory of a job by both ways of counting, each in new processes."""
+    samples: tuple[list[float], list[float]] = ([], [])
+    for _ in range(options.rounds):
+        for counted, jobs in ((False, options.memory), (True, options.memory // 3)):
+            with open_worker("boards.py", "--work") as worker:
+                samples[counted].append(worker.ask("memory", jobs=jobs, counted=counted)["bytes"])
+    return samples
+
+
 if __name__ == "__main__":
-    parser = arguments(__doc__)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[0, 10_000, 100_000, 1_000_000])
+    parser = arguments(__doc__, sizes=[1_000], sample=100, samples=3, memory=1_000)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--samples", type=int, default=9, help="samples of the cost at each size")
+    parser.add_argument("--sample", type=int, default=SAMPLE, help="jobs in a sample")
+    parser.add_argument("--memory", type=int, default=50_000, help="finished jobs whose memory is measured")
     parser.set_defaults(rounds=1)
+    parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    if chosen.work:
+        work()
+        sys.exit()
     finish(main(chosen), chosen)

@@ -1,26 +1,28 @@
 """The yardstick: a bare trio-websocket server that sends every text back, and a client for it.
 
-Nothing is encrypted, checked, kept or understood here. Started as a script it is the server:
-``python benchmarks/echo.py PORT``. Both sides have the library's settings tuned (queue and buffer), or its
-defaults with ``--plain``.
+Nothing is encrypted, checked, kept or understood here. Both sides have the library's defaults, or, with
+``--tuned``, a longer queue and a larger buffer. As ``echo.py --serve PORT`` it is the server, otherwise a
+contestant that starts its server.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import sys
 import time
-from collections.abc import AsyncIterator
+from typing import Any
 
 import trio
 import trio_websocket
-from harness import child, free_port
+from contest import Log, serve_trio
+from workers import free_port, running
 
 SIZE = 2500
 TUNED = {"message_queue_size": 64, "receive_buffer_size": 65536}
 
 
-async def serve(port: int, settings: dict[str, int]) -> None:
+async def serve(port: int, settings: dict[str, Any]) -> None:
     async def answer(request: trio_websocket.WebSocketRequest) -> None:
         connection = await request.accept()
         with contextlib.suppress(trio_websocket.ConnectionClosed):
@@ -36,59 +38,58 @@ async def serve(port: int, settings: dict[str, int]) -> None:
         print("up", flush=True)
 
 
-@contextlib.asynccontextmanager
-async def open_echo(
-    *, tuned: bool = True, pids: list[int] | None = None
-) -> AsyncIterator[trio_websocket.WebSocketConnection]:
-    """Run the server in a process of its own, noted in ``pids``, and connect with it."""
+async def ask(port: int, settings: dict[str, Any]) -> None:
+    text = "a" * SIZE
+    async with trio_websocket.open_websocket_url(f"ws://127.0.0.1:{port}", **settings) as connection:
+
+        async def run(log: Log, in_flight: int) -> None:
+            if in_flight > 1:
+                await keep_sending(log, in_flight)
+                return
+            while log.goes_on():
+                begun = time.perf_counter()
+                await connection.send_message(text)
+                await connection.get_message()
+                log.note(begun)
+
+        async def keep_sending(log: Log, in_flight: int) -> None:
+            # One task sends and one receives: less work than a task for each text, and they come back in order.
+            sent: list[float] = []
+            free = trio.Semaphore(in_flight)
+
+            async def receive() -> None:
+                while True:
+                    await connection.get_message()
+                    log.note(sent[len(log.taken)])
+                    free.release()
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(receive)
+                while log.goes_on():
+                    await free.acquire()
+                    sent.append(time.perf_counter())
+                    await connection.send_message(text)
+                for _ in range(in_flight):
+                    await free.acquire()
+                nursery.cancel_scope.cancel(reason="all are back")
+
+        await serve_trio(run)
+
+
+def main(options: argparse.Namespace) -> None:
+    settings = TUNED if options.tuned else {}
+    if options.serve is not None:
+        with contextlib.suppress(KeyboardInterrupt):
+            trio.run(serve, options.serve, settings)
+        return
     port = free_port()
-    settings = TUNED if tuned else {}
-    async with (
-        child("echo.py", str(port), *([] if tuned else ["--plain"])) as process,
-        trio_websocket.open_websocket_url(f"ws://127.0.0.1:{port}", **settings) as connection,
-    ):
-        if pids is not None:
-            pids.append(process.pid)
-        yield connection
-
-
-async def burst(
-    connection: trio_websocket.WebSocketConnection, in_flight: int, seconds: float, *, size: int = SIZE
-) -> tuple[float, list[float]]:
-    """Keep so many texts under way for so long; give echoes per second and the seconds that each took."""
-    text = "a" * size
-    taken: list[float] = []
-    sent: list[float] = []
-    end = time.perf_counter() + seconds
-    begun = time.perf_counter()
-    async with trio.open_nursery() as nursery:
-        free = trio.Semaphore(in_flight)
-
-        async def send() -> None:
-            while time.perf_counter() < end:
-                await free.acquire()
-                sent.append(time.perf_counter())
-                await connection.send_message(text)
-
-        if in_flight == 1:
-            while time.perf_counter() < end:
-                start = time.perf_counter()
-                await connection.send_message(text)
-                await connection.get_message()
-                taken.append(time.perf_counter() - start)
-            return len(taken) / (time.perf_counter() - begun), taken
-        nursery.start_soon(send)
-        while True:
-            with trio.move_on_after(0.2) as late:
-                await connection.get_message()
-            if late.cancelled_caught:
-                break
-            taken.append(time.perf_counter() - sent[len(taken)])
-            finished = time.perf_counter()
-            free.release()
-    return len(taken) / (finished - begun), taken
+    command = [sys.executable, __file__, "--serve", str(port), *(["--tuned"] if options.tuned else [])]
+    with running(*command, wait="up"):
+        trio.run(ask, port, settings)
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        trio.run(serve, int(sys.argv[1]), {} if "--plain" in sys.argv else TUNED)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--serve", type=int, metavar="PORT", help="be the server")
+    parser.add_argument("--tuned", action="store_true")
+    main(parser.parse_args())

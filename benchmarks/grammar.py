@@ -1,26 +1,22 @@
-"""What reading costs: beside plain Python, beside the size of the table, and for very long texts.
+"""What reading instructions costs: beside plain Python, beside the size of the table, and for very long texts.
 
-Run it with ``python benchmarks/grammar.py``. All figures come from one run on one machine, so compare them
-with each other and not with figures from elsewhere. With ``--check`` it ends with status 1 where a promise is
-broken:
-
-1. Reading an instruction costs less than 5 times what it takes to split the same text into its words and
-parts and to
-   put them into dataclasses of the same shape, without checking anything.
+1. Reading an instruction costs less than 5 times what it takes to split the same text into its words and parts and
+   to put them into dataclasses of the same shape, without checking anything.
 2. It costs no more for the last instruction of the table than for the first.
-3. A text that is four times as long takes about four times as long, whatever it holds, and is read or
-refused.
+3. A text that is four times as long takes about four times as long, whatever it holds, and is read or refused.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 import timeit
 from dataclasses import dataclass
 from functools import partial
+from statistics import median
 from typing import TYPE_CHECKING, Any
+
+from harness import Report, arguments, finish
 
 from templemeads.errors import ParseError
 from templemeads.grammar import Instruction, instructions
@@ -31,9 +27,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MOST_TIMES_PLAIN = 5
-MOST_GROWTH = 8  # quadratic would be 16
-WORTH_COMPARING = 0.02  # seconds; below, the clock is too coarse
+MOST_TIMES_FIRST = 1.5
+MOST_GROWTH = 8
+"""Times as long, for a text four times as long: quadratic would be 16."""
+
+WORTH_COMPARING = 0.002
+"""Seconds; what is quicker says nothing about growth."""
+
 MEGABYTE = 1_000_000
+CALLS = 2_000
 
 
 @dataclass
@@ -115,37 +117,34 @@ TYPICAL: tuple[tuple[str, Callable[[str], object]], ...] = (
 )
 
 
-def microseconds(*calls: Callable[[], object], rounds: int = 20) -> list[float]:
-    """Give the time of one call of each, the best of several rounds in which they take turns."""
-    timers = [timeit.Timer(call) for call in calls]
-    best = [float("inf")] * len(timers)
-    for _ in range(rounds):
-        for index, timer in enumerate(timers):
-            best[index] = min(best[index], timer.timeit(2000) / 2000 * 1e6)
-    return best
+def microseconds(*calls: Callable[[], object], rounds: int) -> list[list[float]]:
+    """Give the processor time of one call of each, in rounds in which they take turns."""
+    timers = [timeit.Timer(call, timer=time.process_time) for call in calls]
+    turns = [[timer.timeit(CALLS) / CALLS * 1e6 for timer in timers] for _ in range(rounds)]
+    return [list(times) for times in zip(*turns, strict=True)]
 
 
-def beside_plain() -> float:
-    """Compare reading with splitting; give the worst factor."""
-    print(f"{'instruction':56} {'plain':>9} {'read':>9}  times")
-    worst = 0.0
+def beside_plain(report: Report, rounds: int) -> None:
+    """Compare reading with splitting."""
+    worst = [0.0]
     for text, plain in TYPICAL:
-        baseline, read = microseconds(lambda: plain(text), lambda: Instruction.parse(text))  # noqa: B023
-        worst = max(worst, read / baseline)
-        print(f"{text:56} {baseline:6.2f} us {read:6.2f} us  {read / baseline:.1f}")
-    return worst
+        splitting, reading = microseconds(
+            partial(plain, text), partial(Instruction.parse, text), rounds=rounds
+        )
+        report.add(f"{text}: splitting", splitting, "us")
+        report.add(f"{text}: reading", reading, "us")
+        worst = max(worst, [a / b for a, b in zip(reading, splitting, strict=True)], key=median)
+    report.add("reading / splitting, the worst of these", worst, "x", at_most=MOST_TIMES_PLAIN)
 
 
-def beside_the_table() -> float:
-    """Compare instructions of the same shape by their place in the table; give latest over earliest."""
+def beside_the_table(report: Report, rounds: int) -> None:
+    """Compare instructions of the same shape by their place in the table."""
     rows = [row for row in instructions() if [each.name for each in row.parameters] == ["user"]]
-    first, last = rows[0], rows[-1]
-    texts = [example(row) for row in (first, last)]
-    times = microseconds(*(partial(Instruction.parse, text) for text in texts))
-    print(
-        f"\n{len(instructions())} instructions: {first.keyword} {times[0]:.2f} us, {last.keyword} {times[1]:.2f} us"
+    ends = rows[0], rows[-1]
+    first, last = microseconds(*(partial(Instruction.parse, example(row)) for row in ends), rounds=rounds)
+    report.ratio(
+        f"the last of {len(instructions())} instructions / the first", last, first, at_most=MOST_TIMES_FIRST
     )
-    return times[1] / times[0]
 
 
 HOSTILE: tuple[str, ...] = (
@@ -188,45 +187,39 @@ def processor_time(kind: str, text: str) -> float:
     return min(timeit.repeat(lambda: read_or_refuse(kind, text), number=1, repeat=2, timer=time.process_time))
 
 
-def for_long_texts(size: int) -> float:
-    """Read long texts of every kind; give the worst growth from a quarter of the size to the whole."""
-    print(f"\nthe slowest of {len(PREFIXES) * len(HOSTILE)} texts of {size:,} characters, for each kind")
-    worst = 0.0
+def for_long_texts(report: Report, size: int) -> None:
+    """Read long texts of every kind, and compare with a quarter of the length."""
+    worst, growth = {}, []
     for kind in KINDS:
-        slowest, growth, culprit = 0.0, 0.0, ""
-        for prefix in PREFIXES:
-            for piece in HOSTILE:
-                quarter, whole = (
-                    processor_time(kind, (prefix + piece * (length // len(piece)))[:length])
-                    for length in (size // 4, size)
-                )
-                if whole > slowest:
-                    slowest, culprit = whole, prefix + piece
-                if whole > WORTH_COMPARING:
-                    growth = max(growth, whole / quarter)
-        worst = max(worst, growth)
-        shown = f"growth {growth:.1f}" if growth else "too quick for a growth"
-        print(f"{kind:24} {slowest * 1e3:8.1f} ms  {shown:24} {culprit!r}")
-    return worst
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        times = []
+        for text in (prefix + piece * (size // len(piece)) for prefix in PREFIXES for piece in HOSTILE):
+            quarter, whole = (processor_time(kind, text[:length]) for length in (size // 4, size))
+            times.append(whole)
+            if whole > WORTH_COMPARING:
+                growth.append(whole / quarter)
+        worst[kind] = max(times)
+    slowest = max(worst, key=lambda kind: worst[kind])
+    report.add(
+        f"the slowest of {len(PREFIXES) * len(HOSTILE)} texts of {size:,} characters, of all kinds",
+        [worst[slowest] * 1e3],
+        "ms",
     )
-    parser.add_argument("--check", action="store_true", help="end with status 1 where a promise is broken")
-    parser.add_argument("--size", type=int, default=MEGABYTE, help="characters of the long texts")
-    options = parser.parse_args()
-    promises = {
-        f"reading costs less than {MOST_TIMES_PLAIN} times splitting": beside_plain() < MOST_TIMES_PLAIN,
-        "the place in the table does not matter": beside_the_table() < 1.5,
-        "four times the length takes about four times the time": for_long_texts(options.size) < MOST_GROWTH,
-    }
-    print()
-    for promise, kept in promises.items():
-        print(f"{'kept' if kept else 'BROKEN':7} {promise}")
-    return 1 if options.check and not all(promises.values()) else 0
+    if growth:
+        report.add("growth with four times the length, the worst", [max(growth)], "x", at_most=MOST_GROWTH)
+    report.note(f"the slowest kind of long texts is {slowest}; {len(growth)} took long enough to compare")
+
+
+def main(options: argparse.Namespace) -> Report:
+    report = Report("Reading instructions, processor time")
+    beside_plain(report, options.rounds)
+    beside_the_table(report, options.rounds)
+    for_long_texts(report, options.size)
+    return report
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    parser = arguments(__doc__, size=4_000)
+    parser.add_argument("--size", type=int, default=MEGABYTE, help="characters of the long texts")
+    parser.set_defaults(rounds=20)
+    chosen = parser.parse_args()
+    finish(main(chosen), chosen)

@@ -8,78 +8,77 @@ boards, routes, checks and limits.
 from __future__ import annotations
 
 import argparse
-import contextlib
-import sys
-import time
-from functools import partial
+from pathlib import Path
 
 import agents
+import contest
 import echo
-import trio
-from harness import Report, arguments, finish, processor_seconds, quantile, scratch
+from contest import Contestant, Turn
+from frames import add_frame_sizes
+from harness import Report, arguments, finish
+from workers import file_system, scratch
 
-CONTESTANTS = ("memory, own", "memory, compatible", "sqlite, own", "sqlite, compatible")
+OURS = {
+    f"{board}, {framing}": {"sqlite": board == "sqlite", "dense": framing == "own"}
+    for board in ("memory", "sqlite")
+    for framing in ("own", "compatible")
+}
+LEAST_OF_AN_ECHO = {"memory, compatible": 0.5, "memory, own": 2.5}
 
 
-async def main(options: argparse.Namespace) -> Report:
-    report = Report("Jobs between two agents on loopback, beside a trio-websocket echo of 2,500-byte texts")
-    rates: dict[str, list[float]] = {}
-    medians: dict[str, list[float]] = {}
-    tails: dict[str, list[float]] = {}
-    under_load: dict[str, list[float]] = {}
-    work: dict[str, list[float]] = {}
-    pids: dict[str, list[int]] = {name: [] for name in ("echo", "echo, tuned", *CONTESTANTS)}
-    with scratch() as directory:
-        async with contextlib.AsyncExitStack() as stack:
-            plain = await stack.enter_async_context(echo.open_echo(tuned=False, pids=pids["echo"]))
-            tuned = await stack.enter_async_context(echo.open_echo(pids=pids["echo, tuned"]))
-            bursts = {"echo": partial(echo.burst, plain), "echo, tuned": partial(echo.burst, tuned)}
-            for name in options.only or CONTESTANTS:
-                place = directory / name.replace(", ", "-")
-                place.mkdir()
-                paths = agents.write_row(
-                    place, ["portal", "cluster"], sqlite="sqlite" in name, dense="own" in name
-                )
-                agent = await stack.enter_async_context(agents.open_row(paths, pids[name]))
-                bursts[name] = partial(agents.burst, agent, paths)
-            for number in range(options.rounds + 1):
-                for name, burst in bursts.items():
-                    used = time.process_time() + sum(map(processor_seconds, pids[name]))
-                    rate, loaded = await burst(100, options.seconds)
-                    used = time.process_time() + sum(map(processor_seconds, pids[name])) - used
-                    _, alone = await burst(1, options.seconds / 2)
-                    if number:  # the first round warms up
-                        rates.setdefault(name, []).append(rate)
-                        work.setdefault(name, []).append(used / len(loaded))
-                        medians.setdefault(name, []).append(quantile(alone, 0.5))
-                        tails.setdefault(name, []).append(quantile(alone, 0.99))
-                        under_load.setdefault(name, []).append(quantile(loaded, 0.99))
-    for name in bursts:
-        report.add(f"{name}: 100 under way", rates[name], "/s")
-        report.add(f"{name}: 100 under way, p99", [t * 1e3 for t in under_load[name]], "ms")
-        report.add(f"{name}: processor time, both sides", [t * 1e6 for t in work[name]], "us")
-        report.add(f"{name}: alone, p50", [t * 1e6 for t in medians[name]], "us")
-        report.add(f"{name}: alone, p99", [t * 1e6 for t in tails[name]], "us")
-    for name, least in (("memory, compatible", 0.5), ("memory, own", 2.5)):
-        if name in rates:
-            report.ratio(f"{name}: jobs / echoes", rates[name], rates["echo"], at_least=least)
-            report.ratio(f"{name}: jobs / tuned echoes", rates[name], rates["echo, tuned"])
-            report.ratio(f"{name}: echo's processor time / job's", work["echo"], work[name])
-            report.ratio(f"{name}: time alone / echo's", medians[name], medians["echo"], at_most=2.5)
+def contestants(directory: Path, chosen: list[str]) -> dict[str, Contestant]:
+    echoes = {"echo": Contestant("echo.py"), "echo, tuned": Contestant("echo.py", ("--tuned",))}
+    ours = {name: agents.row(directory / name.replace(", ", "-"), **OURS[name]) for name in chosen}
+    return echoes | ours
+
+
+def compare(report: Report, turns: dict[str, list[Turn]]) -> None:
+    """Add what was promised, as ratios of what was measured in the same rounds."""
+    echoes, tuned = turns["echo"], turns["echo, tuned"]
+    for name, least in LEAST_OF_AN_ECHO.items():
+        if name not in turns:
+            continue
+        jobs = turns[name]
+        report.ratio(f"{name}: jobs / echoes", contest.rates(jobs), contest.rates(echoes), at_least=least)
+        report.ratio(f"{name}: jobs / tuned echoes", contest.rates(jobs), contest.rates(tuned))
+        report.ratio(
+            f"{name}: echo's processor time / job's",
+            [turn.many.processor for turn in echoes],
+            [turn.many.processor for turn in jobs],
+        )
+        report.ratio(
+            f"{name}: time alone / echo's", contest.medians(jobs), contest.medians(echoes), at_most=2.5
+        )
     for framing in ("compatible", "own"):
-        if f"sqlite, {framing}" in rates:
+        kept, free = turns.get(f"sqlite, {framing}"), turns.get(f"memory, {framing}")
+        if kept and free:
             report.ratio(
                 f"{framing}: jobs on sqlite / in memory",
-                rates[f"sqlite, {framing}"],
-                rates[f"memory, {framing}"],
+                contest.rates(kept),
+                contest.rates(free),
                 at_least=0.4,
             )
+
+
+def main(options: argparse.Namespace) -> Report:
+    report = Report(f"Jobs between two agents on loopback, beside an echo of {echo.SIZE:,}-byte texts")
+    chosen = options.only or list(OURS)
+    with scratch() as directory:
+        report.note(f"SQLite files on {file_system(directory) or 'an unknown file system'}")
+        turns = contest.compete(
+            contestants(directory, chosen), rounds=options.rounds, seconds=options.seconds
+        )
+    for name in turns:
+        contest.add_turns(report, name, turns[name])
+    for name in chosen:
+        contest.add_collecting(report, name, turns[name])
+    compare(report, turns)
+    add_frame_sizes(report)
     return report
 
 
 if __name__ == "__main__":
     parser = arguments(__doc__)
-    parser.add_argument("--only", action="append", choices=CONTESTANTS, help="only these, besides the echo")
+    parser.add_argument("--only", action="append", choices=OURS, help="only these, besides the echo")
     chosen = parser.parse_args()
-    finish(trio.run(main, chosen), chosen)
-    sys.exit(0)
+    finish(main(chosen), chosen)

@@ -18,7 +18,8 @@ from functools import partial
 
 import trio
 import trio.testing
-from harness import Report, arguments, finish, resident_kib
+from harness import Report, arguments, finish
+from workers import resident_kib
 
 from paddington import Limits as ServiceLimits
 from paddington import ServiceConfig, open_service
@@ -119,7 +120,7 @@ async def main(options: argparse.Namespace) -> Report:
 
 
 if __name__ == "__main__":
-    parser = arguments(__doc__)
+    parser = arguments(__doc__, agents=5, jobs=300)
     parser.add_argument("--agents", type=int, default=100)
     parser.add_argument("--jobs", type=int, default=6_000)
     chosen = parser.parse_args()

@@ -11,52 +11,35 @@ from collections.abc import Callable
 from pathlib import Path
 
 import trio
-from harness import Report, arguments, finish, scratch
+from frames import TEXT, dense_pair, envelope_pair
+from harness import Report, arguments, finish
+from workers import file_system, scratch
 
-from paddington import Limits, Peer
-from paddington.codec import EnvelopeCodec
-from paddington.crypto import Key, Salt, seal
-from paddington.dense import DenseKeys, DenseSession
-from paddington.envelope import EnvelopeKeys, Mark
-from paddington.replay import InfoMemory
-from paddington.session import Session
+from paddington import Peer
+from paddington.crypto import Key, seal
 from templemeads.commands import Put, Update, decode, encode
 from templemeads.grammar import Instruction
 from templemeads.job import Job
 from templemeads.outcome import Write
 from templemeads.store_sqlite import open_sqlite_store
 
-TEXT = "portal.cluster add_user fred.proj.portal"
+COMMITS = (1, 32, 1000)
+"""Jobs in one commit of the store."""
 
 
-def microseconds(call: Callable[[], object], rounds: int) -> list[float]:
+def microseconds(call: Callable[[], object], options: argparse.Namespace) -> list[float]:
+    """Give the processor time of one call in each round, of so many that it can be measured."""
     timer = timeit.Timer(call, timer=time.process_time)
-    number, taken = timer.autorange()
-    number = max(1, int(number * 0.05 / max(taken, 1e-9)))
-    return [seconds / number * 1e6 for seconds in timer.repeat(repeat=rounds, number=number)]
+    number = 1
+    while timer.timeit(number) < options.seconds / 20:
+        number *= 2
+    turns = timer.repeat(repeat=options.rounds, number=number)
+    return [seconds / number * 1e6 for seconds in turns]
 
 
-def envelope_pair() -> tuple[Session, Session]:
-    keys = EnvelopeKeys.derive(Key.generate(), Key.generate(), Salt.generate(), Salt.generate())
-    limits = Limits()
-    one, other = (
-        Session(EnvelopeCodec(keys, Mark.generate()), peer_numbers=True, infos=InfoMemory(1), limits=limits)
-        for _ in range(2)
-    )
-    return one, other
-
-
-def dense_pair() -> tuple[DenseSession, DenseSession]:
-    secret = (Key.generate(), Key.generate(), Salt.generate(), Salt.generate())
-    one, other = (
-        DenseSession(DenseKeys.derive(*secret, dialled=dialled), limits=Limits()) for dialled in (True, False)
-    )
-    return one, other
-
-
-async def commits(directory: Path, jobs: list[Job], batch: int) -> float:
+async def commits(path: Path, jobs: list[Job], batch: int) -> float:
     """Give the microseconds that the store takes for one job, so many to a commit."""
-    async with open_sqlite_store("bench", path=directory / f"{batch}.db") as store:
+    async with open_sqlite_store("bench", path=path) as store:
         begun = time.perf_counter()
         for at in range(0, len(jobs), batch):
             chunk = jobs[at : at + batch]
@@ -90,18 +73,26 @@ def main(options: argparse.Namespace) -> Report:
         "text to command": (lambda: decode(update), 1),
     }
     for name, (call, parts) in steps.items():
-        report.add(name, [taken / parts for taken in microseconds(call, options.rounds)], "us")
-    jobs = [Job.parse(f"portal.cluster add_user u{number}.proj.portal").pending() for number in range(2000)]
-    for size in (1, 32, 1000):
-        taken = []
-        for _ in range(options.rounds):
-            with scratch() as directory:
-                taken.append(trio.run(commits, directory, jobs[: 200 * min(size, 10)], size))
-        report.add(f"sqlite, kept, {size} to a commit", taken, "us")
-    report.note("sqlite: elapsed time, each commit with its fsync")
+        report.add(name, [taken / parts for taken in microseconds(call, options)], "us")
+    add_commits(report, options)
     return report
 
 
+def add_commits(report: Report, options: argparse.Namespace) -> None:
+    """Add what the SQLite store takes to keep a job."""
+    number = options.jobs
+    jobs = [Job.parse(f"portal.cluster add_user u{index}.proj.portal").pending() for index in range(number)]
+    for size in COMMITS:
+        with scratch() as directory:
+            place = file_system(directory) or "an unknown file system"
+            some = jobs[: number // 10 * min(size, 10)]
+            taken = [trio.run(commits, directory / f"{n}.db", some, size) for n in range(options.rounds)]
+        report.add(f"sqlite, kept, {size} to a commit", taken, "us")
+    report.note(f"sqlite: elapsed time for each job, each commit with its fsync, on {place}")
+
+
 if __name__ == "__main__":
-    chosen = arguments(__doc__).parse_args()
+    parser = arguments(__doc__, jobs=50)
+    parser.add_argument("--jobs", type=int, default=2_000, help="jobs that the store keeps")
+    chosen = parser.parse_args()
     finish(main(chosen), chosen)

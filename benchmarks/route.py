@@ -7,43 +7,36 @@ machine with fewer processors than agents the rates share them.
 from __future__ import annotations
 
 import argparse
-import contextlib
+import os
 
 import agents
-import trio
-from harness import Report, arguments, finish, quantile, scratch
+import contest
+from harness import Report, arguments, finish
+from workers import scratch
 
 ROWS = {"two agents": 2, "four agents": 4}
-NAMES = ("portal", "provider", "platform", "cluster")
 
 
-async def main(options: argparse.Namespace) -> Report:
+def main(options: argparse.Namespace) -> Report:
     report = Report("Jobs along a row of agents on loopback")
-    rates: dict[str, list[float]] = {name: [] for name in ROWS}
-    medians: dict[str, list[float]] = {name: [] for name in ROWS}
     with scratch() as directory:
-        async with contextlib.AsyncExitStack() as stack:
-            rows = {}
-            for name, length in ROWS.items():
-                place = directory / str(length)
-                place.mkdir()
-                paths = agents.write_row(place, [*NAMES[: length - 1], NAMES[-1]])
-                rows[name] = (await stack.enter_async_context(agents.open_row(paths)), paths)
-            for number in range(options.rounds + 1):
-                for name, (agent, paths) in rows.items():
-                    rate, _ = await agents.burst(agent, paths, 100, options.seconds)
-                    _, alone = await agents.burst(agent, paths, 1, options.seconds)
-                    if number:
-                        rates[name].append(rate)
-                        medians[name].append(quantile(alone, 0.5))
+        rows = {name: agents.row(directory / str(length), length) for name, length in ROWS.items()}
+        turns = contest.compete(rows, rounds=options.rounds, seconds=options.seconds)
     for name in ROWS:
-        report.add(f"{name}: 100 under way", rates[name], "/s")
-        report.add(f"{name}: alone, p50", [seconds * 1e6 for seconds in medians[name]], "us")
-    report.ratio("time alone, four agents / two", medians["four agents"], medians["two agents"])
-    report.ratio("jobs, four agents / two", rates["four agents"], rates["two agents"])
+        contest.add_turns(report, name, turns[name])
+    two, four = (turns[name] for name in ROWS)
+    report.ratio("jobs, four agents / two", contest.rates(four), contest.rates(two))
+    report.ratio("time alone, four agents / two", contest.medians(four), contest.medians(two))
+    report.ratio(
+        "processor time, four agents / two",
+        [turn.many.processor for turn in four],
+        [turn.many.processor for turn in two],
+    )
+    if (os.cpu_count() or 1) < ROWS["four agents"]:
+        report.note(f"four agents share {os.cpu_count()} processors")
     return report
 
 
 if __name__ == "__main__":
     chosen = arguments(__doc__).parse_args()
-    finish(trio.run(main, chosen), chosen)
+    finish(main(chosen), chosen)

@@ -1,76 +1,51 @@
-"""How long ``templemeads --help`` takes, beside the bare interpreter: what every command pays before it does anything.
-
-    python benchmarks/startup.py [--rounds 15] [--json]
-
-The target is less than 150 ms more than the interpreter alone.
-"""
+"""How long commands take to start, beside the bare interpreter: what each pays before it does anything."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import subprocess
 import sys
 import time
 
-TARGET_MS = 150.0
+from harness import Report, arguments, finish
+from workers import environment
 
+BARE = "the interpreter alone"
+HELP = "templemeads --help"
 COMMANDS = {
-    "the interpreter alone": ["-c", "pass"],
-    "templemeads --help": [
-        "-c",
-        "import sys; sys.argv = ['templemeads', '--help']; from cli.main import main; main()",
-    ],
-    "templemeads status, no agent": [
-        "-c",
-        "import sys; sys.argv = ['templemeads', '-c', '/nowhere/x.toml', 'status']; from cli.main import main; main()",
-    ],
+    BARE: "pass",
+    HELP: "import sys; sys.argv = ['templemeads', '--help']; from cli.main import main; main()",
+    "templemeads status, no agent": (
+        "import sys; sys.argv = ['templemeads', '-c', '/nowhere/x.toml', 'status'];"
+        "from cli.main import main; main()"
+    ),
 }
+MOST_MS = 150
 
 
-def milliseconds(arguments: list[str]) -> float:
-    """Run the interpreter once."""
-    started = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], capture_output=True, check=False)
-    return (time.perf_counter() - started) * 1000
+def milliseconds(code: str) -> float:
+    begun = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, env=environment())
+    return (time.perf_counter() - begun) * 1e3
 
 
-def measure(rounds: int) -> dict[str, list[float]]:
-    """Run all commands in turns, so that what else the machine does falls on all alike."""
-    for arguments in COMMANDS.values():
-        milliseconds(arguments)  # files into the cache, modules compiled
+def main(options: argparse.Namespace) -> Report:
+    report = Report("Time that a command takes, in new processes")
     taken: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(rounds):
-        for name, arguments in COMMANDS.items():
-            taken[name].append(milliseconds(arguments))
-    return taken
-
-
-def main() -> int:
-    """Print a table, or data, and return 0 if the target is met."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    taken = measure(options.rounds)
-    bare = statistics.median(taken["the interpreter alone"])
-    rows = [
-        {
-            "command": name,
-            "median_ms": round(statistics.median(times), 1),
-            "lowest_ms": round(min(times), 1),
-            "more_than_bare_ms": round(statistics.median(times) - bare, 1),
-        }
-        for name, times in taken.items()
-    ]
-    if options.json:
-        print(json.dumps({"target_ms": TARGET_MS, "rows": rows}, indent=2))
-    else:
-        for row in rows:
-            print(f"{row['command']:30} {row['median_ms']:7.1f} ms  (+{row['more_than_bare_ms']:.1f})")
-    return 0 if rows[1]["more_than_bare_ms"] < TARGET_MS else 1
+    for number in range(options.rounds + 1):
+        for name, code in COMMANDS.items():
+            time_taken = milliseconds(code)
+            if number:  # the first fills the caches
+                taken[name].append(time_taken)
+    for name, times in taken.items():
+        report.add(name, times, "ms")
+    more = [a - b for a, b in zip(taken[HELP], taken[BARE], strict=True)]
+    report.add(f"{HELP}, more than the interpreter", more, "ms", at_most=MOST_MS)
+    return report
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    parser = arguments(__doc__)
+    parser.set_defaults(rounds=15)
+    chosen = parser.parse_args()
+    finish(main(chosen), chosen)
