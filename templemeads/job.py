@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import enum
 import json
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -92,7 +93,7 @@ class JobTaker(Protocol):
         """Record the job on the peer's board and send it."""
 
 
-@attrs.frozen(order=False)
+@attrs.frozen(order=False, weakref_slot=False)
 class Job:
     """A command for the last agent of its path, with its state and result.
 
@@ -568,11 +569,11 @@ class Job:
             instruction,
             status,
             _optional_text(value, "result"),
-            _optional_text(value, "result_type"),
+            _optional_word(value, "result_type"),
             None if forwarded_for is None else Destination.parse(forwarded_for),
             _read_error(value.get("error")),
-            _optional_text(value, "domain"),
-            _optional_text(value, "domain_version"),
+            _optional_word(value, "domain"),
+            _optional_word(value, "domain_version"),
             keeper,
         )
         if there is not None and there.instruction is instruction:
@@ -646,6 +647,12 @@ def _text(value: Mapping[str, object], name: str) -> str:
 
 def _optional_text(value: Mapping[str, object], name: str) -> str | None:
     return None if value.get(name) is None else _text(value, name)
+
+
+def _optional_word(value: Mapping[str, object], name: str) -> str | None:
+    # One of few, which a million jobs on a board share; it goes with the last of them.
+    text = _optional_text(value, name)
+    return None if text is None else sys.intern(text)
 
 
 def _whole(value: Mapping[str, object], name: str, least: int, most: int) -> int:
