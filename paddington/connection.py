@@ -23,7 +23,6 @@ return before it is cancelled.
 import contextlib
 import logging
 import math
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
@@ -119,7 +118,7 @@ class Connection:
         self._refusals = refusals
         self._largest = session.largest_payload
         self._outgoing, self._to_write = trio.open_memory_channel[str](limits.send_queue)
-        self._incoming: deque[str] = deque()
+        self._incoming: list[str] = []
         self._takers = trio.lowlevel.ParkingLot()
         self._nursery: trio.Nursery | None = None
         self._writing = False
@@ -228,7 +227,7 @@ class Connection:
             if self.reason is not None:
                 raise self._lost()
             raise trio.WouldBlock
-        text = self._incoming.popleft()
+        text = self._incoming.pop(0)
         self._read_on()
         return text
 
@@ -245,8 +244,8 @@ class Connection:
             ConnectionLostError: The connection is over, and all that had come was taken.
         """
         await self._wait_incoming()
-        incoming = self._incoming
-        texts = [incoming.popleft() for _ in range(min(most, len(incoming)))]
+        texts = self._incoming[:most]
+        del self._incoming[:most]
         self._read_on()
         return texts
 

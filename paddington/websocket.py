@@ -21,7 +21,6 @@ No ping is ever sent: existing services take one for a message during the handsh
 """
 
 import sys
-from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -106,8 +105,8 @@ class WebSocket:
         self._frame_limit = 0
         self._binary = False
         self._closing = False
-        self._inbox: deque[Message] = deque()
-        self._changed = trio.Event()
+        self._inbox: list[Message] = []
+        self._changed: trio.Event | None = None
         self._receiver: Receiver | None = None
         self._delivering = False
         self._over = False
@@ -125,7 +124,7 @@ class WebSocket:
         """Open the listening side; as `call`."""
         nursery.start_soon(self._read, name="WebSocket reader")
         request = await self._connection._get_request()  # noqa: SLF001
-        self.headers = list(request.headers)
+        self.headers = request.headers
         await request.accept()
 
     async def _read(self) -> None:
@@ -161,10 +160,11 @@ class WebSocket:
             ConnectionLostError: One of those that waited is none that this side takes.
         """
         self._receiver = receiver
-        self.headers = []
+        # The list itself: the library still holds it.
+        self.headers.clear()
         self._wire.forget_handshake()
         while self._inbox:
-            receiver.take(self._checked(self._inbox.popleft()))
+            receiver.take(self._checked(self._inbox.pop(0)))
         self.stream.let_go()
         if self._over:
             receiver.lost(self._why())
@@ -210,9 +210,9 @@ class WebSocket:
         while not self._inbox:
             if self._over:
                 raise ConnectionLostError(self._why())
-            await self._changed.wait()
             self._changed = trio.Event()
-        message = self._inbox.popleft()
+            await self._changed.wait()
+        message = self._inbox.pop(0)
         if not self._inbox:
             self.stream.let_go()
         return self._checked(message)
@@ -242,7 +242,7 @@ class WebSocket:
             # It is looked at when it is received: by then its limits are known.
             self._inbox.append(message)
             self.stream.hold()
-            self._changed.set()
+            self._wake()
         else:
             raise self._refused(f"the peer sent more than {INBOX} messages without waiting for an answer")
 
@@ -259,9 +259,14 @@ class WebSocket:
 
     def _end(self) -> None:
         self._over = True
-        self._changed.set()
+        self._wake()
         if self._receiver is not None:
             self._receiver.lost(self._why())
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
     def _refused(self, why: str) -> ConnectionLostError:
         self.stream.fail(why)
