@@ -202,8 +202,7 @@ class Connection:
             return
         try:
             await self._put(texts)
-        except ConnectionLostError as exc:
-            self._lose(str(exc))
+        except ConnectionLostError:
             raise self._lost() from None
 
     async def receive(self) -> str:
@@ -371,7 +370,8 @@ class Connection:
         # While closing, nobody will take it any more.
         if texts and self.reason is None:
             self._incoming.extend(texts)
-            self._takers.unpark(count=len(texts))
+            if self._takers:
+                self._takers.unpark(count=len(texts))
             if len(self._incoming) >= self._limits.receive_queue:
                 self._websocket.stream.hold()
 
@@ -416,10 +416,9 @@ class Connection:
 
     async def _write(self) -> None:
         try:
-            while texts := self._queued():
-                await self._put(texts)
-        except ConnectionLostError as exc:
-            self._lose(str(exc))
+            with contextlib.suppress(ConnectionLostError):
+                while texts := self._queued():
+                    await self._put(texts)
         finally:
             self._writing = False
             self._settle()
@@ -455,9 +454,12 @@ class Connection:
                     self._sent += at - first
                 finally:
                     websocket.finish()
-        except trio.Cancelled:
+        except ConnectionLostError as exc:
+            self._lose(str(exc))
+            raise
+        except BaseException:
             if websocket.stream.ended.is_set():
-                self._lose(websocket.stream.why or "a message could not be sent to its end")
+                self._lose(websocket.stream.why or "the connection was closed here")
             raise
         finally:
             self._sends_under_way -= 1

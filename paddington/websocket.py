@@ -49,9 +49,10 @@ hold up everybody else for some 40 ms, 64 KiB four times as long.
 HEADER: Final = 14
 """Most bytes in front of the payload of a frame (RFC 6455, section 5.2)."""
 
-INBOX: Final = 512
-"""Messages that may wait while nobody receives them all, as during the handshake. Reading stops at the first, so this
-only bounds how many of them one chunk can hold: no honest message makes frames of less than 34 bytes."""
+INBOX: Final = 600
+"""Messages that may wait to be received one by one, as during the handshake. Reading stops at the first, so this bounds
+how many one chunk can hold: that of an honest peer holds the end of a handshake and payloads, each of which takes a
+frame of 30 bytes or more."""
 
 NORMAL: Final = 1000
 ABNORMAL: Final = 1006
