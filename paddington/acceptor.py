@@ -189,9 +189,7 @@ class Acceptor:
                 if place is not None:
                     return place
 
-    async def _begin(
-        self, websocket: WebSocket, answer: Answer, opening: Opening, caller: str
-    ) -> Connection:
+    async def _begin(self, websocket: WebSocket, answer: Answer, opening: Opening, caller: str) -> Connection:
         established = answer.established
         if established is None:
             raise RuntimeError("an answer that names nobody secondary establishes the connection")

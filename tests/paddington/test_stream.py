@@ -276,7 +276,10 @@ async def test_a_held_stream_reads_nothing_until_it_is_let_go():
 
 
 async def test_the_end_lets_a_held_stream_go():
-    for end, error in ((lambda s: s.fail("it broke"), trio.BrokenResourceError), (None, trio.ClosedResourceError)):
+    for end, error in (
+        (lambda s: s.fail("it broke"), trio.BrokenResourceError),
+        (None, trio.ClosedResourceError),
+    ):
         client, _ = await memory_pair()
         stream = guarded(client)
         stream.hold()
