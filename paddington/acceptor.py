@@ -104,6 +104,7 @@ class Acceptor:
     ) -> tuple[Place, Connection] | None:
         """Go through the handshake, after which nothing of it is held any more; None where the service closes."""
         host, limits = self.host, self.host.limits
+        begun: tuple[Place, Connection] | None = None
         with (
             holding(self.gate.enter(address, shared=behind_proxy)) as ticket,
             host.opening(limits.handshake_seconds, "the handshake") as opening,
@@ -116,8 +117,8 @@ class Acceptor:
                 websocket.headers,
                 unix_seconds=host.unix_time(),
             )
-            return await self._shake_hands(websocket, handshake, opening, ticket, str(real))
-        return None
+            begun = await self._shake_hands(websocket, handshake, opening, ticket, str(real))
+        return begun  # noqa: RET504 - the block may have ended without it
 
     def _candidates(self, address: IPAddress) -> list[ClientConfig]:
         candidates = [

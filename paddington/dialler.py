@@ -141,6 +141,7 @@ class Dialler:
     async def _open(self, nursery: trio.Nursery) -> tuple[Place, Connection] | None:
         """Go through the handshake, after which nothing of it is held any more; None where the service closes."""
         host, limits, url = self.host, self.host.limits, Url.parse(self.server.url)
+        begun: tuple[Place, Connection] | None = None
         with host.opening(limits.handshake_seconds, "the handshake") as opening:
             handshake = ClientHandshake(host.local, self.server, unix_seconds=host.unix_time())
             stream: trio.abc.Stream | None = None
@@ -149,12 +150,12 @@ class Dialler:
                     stream = await host.network.connect(url.host, url.port, tls=url.secure)
                     websocket = await open_client(nursery, stream, url, handshake.headers(), limits)
                 established = await self._shake_hands(websocket, handshake, opening)
-                return await self._begin(websocket, established, opening)
+                begun = await self._begin(websocket, established, opening)
             except BaseException:
                 if stream is not None:
                     await trio.aclose_forcefully(stream)
                 raise
-        return None
+        return begun  # noqa: RET504 - the block may have ended without it
 
     async def _shake_hands(
         self, websocket: WebSocket, handshake: ClientHandshake, opening: Opening

@@ -291,7 +291,7 @@ class _Wire(wsproto.WSConnection):
     """A wsproto connection that gives whole messages to a function, and all other events to whoever asks for events.
 
     Rule 1. A message is given on in the step in which its last byte was read, and in order with the other events.
-    Rule 2. What is collected of a message in fragments is bounded by the stream below; an empty one holds nothing.
+    Rule 2. What is collected of a message in fragments is bounded by the stream below.
     """
 
     def __init__(
@@ -300,7 +300,8 @@ class _Wire(wsproto.WSConnection):
         super().__init__(kind)
         self._deliver = deliver
         self._end = end
-        self._parts: list[str | bytes] = []
+        self._texts: list[str] = []
+        self._bytes = bytearray()
         self._is_open = False
 
     def forget_handshake(self) -> None:
@@ -335,15 +336,20 @@ class _Wire(wsproto.WSConnection):
         )
 
     def _collect(self, event: TextMessage | BytesMessage) -> None:
-        if event.message_finished and not self._parts:
-            self._deliver(event.data if isinstance(event, TextMessage) else bytes(event.data))
-            return
-        if event.data:
-            self._parts.append(event.data)
-        if event.message_finished:
-            parts, self._parts = self._parts, []
-            # All parts of a message are of one kind: wsproto holds the peer to that.
-            self._deliver("".join(parts) if isinstance(event, TextMessage) else b"".join(parts))
+        # All parts of a message are of one kind: wsproto holds the peer to that.
+        if isinstance(event, TextMessage):
+            if event.message_finished and not self._texts:
+                self._deliver(event.data)
+            else:
+                self._texts.append(event.data)
+                if event.message_finished:
+                    texts, self._texts = self._texts, []
+                    self._deliver("".join(texts))
+        else:
+            self._bytes += event.data
+            if event.message_finished:
+                data, self._bytes = bytes(self._bytes), bytearray()
+                self._deliver(data)
 
 
 async def open_client(
