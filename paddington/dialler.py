@@ -155,7 +155,7 @@ class Dialler:
                 if stream is not None:
                     await trio.aclose_forcefully(stream)
                 raise
-        return begun  # noqa: RET504 - the block may have ended without it
+        return begun
 
     async def _shake_hands(
         self, websocket: WebSocket, handshake: ClientHandshake, opening: Opening
