@@ -88,26 +88,37 @@ class Acceptor:
         )
 
     async def _admit(self, stream: trio.abc.Stream, address: IPAddress) -> None:
-        host, limits = self.host, self.host.limits
+        host = self.host
         trusted = host.config.trusted_proxy
         behind_proxy = host.config.proxy_header is not None and trusted is not None and address in trusted
         if not behind_proxy:
             self._candidates(address)
+        async with trio.open_nursery() as nursery:
+            begun = await self._open(nursery, stream, address, behind_proxy=behind_proxy)
+            if begun is not None:
+                await host.run(*begun, nursery)
+            nursery.cancel_scope.cancel(reason="the connection is over")
+
+    async def _open(
+        self, nursery: trio.Nursery, stream: trio.abc.Stream, address: IPAddress, *, behind_proxy: bool
+    ) -> tuple[Place, Connection] | None:
+        """Go through the handshake, after which nothing of it is held any more; None where the service closes."""
+        host, limits = self.host, self.host.limits
+        begun: tuple[Place, Connection] | None = None
         with (
             holding(self.gate.enter(address, shared=behind_proxy)) as ticket,
             host.opening(limits.handshake_seconds, "the handshake") as opening,
         ):
-            async with trio.open_nursery() as nursery:
-                websocket = await open_server(nursery, stream, limits)
-                real = self._real_address(address, websocket.headers, behind_proxy=behind_proxy)
-                handshake = ServerHandshake(
-                    host.local,
-                    self._candidates(real),
-                    websocket.headers,
-                    unix_seconds=host.unix_time(),
-                )
-                await self._shake_hands(websocket, handshake, opening, ticket, str(real))
-                nursery.cancel_scope.cancel(reason="the connection is over")
+            websocket = await open_server(nursery, stream, limits)
+            real = self._real_address(address, websocket.headers, behind_proxy=behind_proxy)
+            handshake = ServerHandshake(
+                host.local,
+                self._candidates(real),
+                websocket.headers,
+                unix_seconds=host.unix_time(),
+            )
+            begun = await self._shake_hands(websocket, handshake, opening, ticket, str(real))
+        return begun  # noqa: RET504 - the block may have ended without it
 
     def _candidates(self, address: IPAddress) -> list[ClientConfig]:
         candidates = [
@@ -145,7 +156,7 @@ class Acceptor:
 
     async def _shake_hands(
         self, websocket: WebSocket, handshake: ServerHandshake, opening: Opening, ticket: Ticket, caller: str
-    ) -> None:
+    ) -> tuple[Place, Connection]:
         roster = self.host.roster
         while not isinstance(action := handshake.receive(await websocket.receive()), Identified):
             if isinstance(action, Send):
@@ -155,9 +166,10 @@ class Acceptor:
         await roster.oust_predecessor(peer, epoch)
         place = roster.take(peer, epoch) or await self._stand_by(websocket, handshake, opening, action)
         try:
-            await self._begin(websocket, handshake.answer(), opening, place, caller)
-        finally:
+            return place, await self._begin(websocket, handshake.answer(), opening, caller)
+        except BaseException:
             roster.release(place)
+            raise
 
     async def _stand_by(
         self, websocket: WebSocket, handshake: ServerHandshake, opening: Opening, identified: Identified
@@ -178,9 +190,7 @@ class Acceptor:
                 if place is not None:
                     return place
 
-    async def _begin(
-        self, websocket: WebSocket, answer: Answer, opening: Opening, place: Place, caller: str
-    ) -> None:
+    async def _begin(self, websocket: WebSocket, answer: Answer, opening: Opening, caller: str) -> Connection:
         established = answer.established
         if established is None:
             raise RuntimeError("an answer that names nobody secondary establishes the connection")
@@ -196,8 +206,8 @@ class Acceptor:
             caller=caller,
         )
         await websocket.send(answer.frame)
-        opening.done()
-        await self.host.run(place, connection)
+        await opening.done()
+        return connection
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

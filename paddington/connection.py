@@ -1,17 +1,20 @@
 """One connection after its handshake: who runs in it, and how it ends.
 
-Three tasks of ours and one of the user's, all in one nursery:
+Three tasks, all in the nursery of the caller or the dialler that opened it, and one more while something is queued:
 
-- The *reader* takes frames, opens them and hands payloads on through a bounded queue. When the user is slow
-and the
-  queue full it waits: then this peer's messages wait, and nobody else's. It keeps the watchdog, which runs
-  only while the reader waits for the peer.
-- The *writer* alone sends. A send that is cut short leaves half a frame on the wire, so nothing else may be
-cancelled
-  in the middle of one; time-outs go around the whole connection.
-- The *keeper* answers `KEEPALIVE`, one timer per connection. - The user's task gets the `Connection`. When it
-returns the connection closes in order: what is queued goes out, the
-  WebSocket's closing handshake runs, both within `close_seconds`.
+- The *reader* is the library's (see `paddington.websocket`). It opens frames as they come and puts the payloads into a
+  bounded queue for the user. When the user is slow and the queue full it reads no more: then this peer's messages wait,
+  and nobody else's. What one read of the socket and one frame hold beyond the bound is kept all the same.
+- The user's task gets the `Connection`. What it sends with `send_some` it writes itself; when it returns the connection
+  closes in order: what is queued goes out, the WebSocket's closing handshake runs, both within `close_seconds`.
+- The *keeper* sleeps until something is due, by the times that the others note down: the answer to a `KEEPALIVE`, one
+  timer per connection; the end of a line on which nothing was heard, or nothing taken, for `watchdog_seconds`. The
+  first does not run while the reader waits for the user. The keeper also closes the line, whoever ended it.
+- A *writer* takes what `send` has queued. It is there only as long as there is something: the keeper must never be in
+  the middle of a send, since it would miss what becomes due meanwhile.
+
+Who sends has the line to himself for that time (`begin`, `finish`). A send that is cut short leaves half a frame on the
+wire, so it breaks the connection; time-outs go around the whole connection.
 
 When the line is lost, `receive` ends after what has come, `send` raises, and the user's task has some time to
 return before it is cancelled.
@@ -20,7 +23,7 @@ return before it is cancelled.
 import contextlib
 import logging
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
 import attrs
@@ -38,8 +41,11 @@ from paddington.websocket import WebSocket
 logger: Final = logging.getLogger(__name__)
 
 SLICE: Final = 32
-"""Payloads that are written between two looks at the queue; with the dense framing they share a frame. Without a
-bound the two sides of a busy line would take turns instead of working at once."""
+"""Payloads that the writer takes from the queue at once; with the dense framing they share a frame. Without a bound
+the two sides of a busy line would take turns instead of working at once."""
+
+AT_ONCE: Final = 64 * 1024
+"""Characters or bytes of frames from which on they are written: about what a socket takes at once."""
 
 WORST: Final = 8
 """No ASCII character takes more bytes in a payload: a control character is written as six, and a text has two quotes."""
@@ -110,16 +116,24 @@ class Connection:
         self._session = session
         self._limits = limits
         self._refusals = refusals
+        self._largest = session.largest_payload
         self._outgoing, self._to_write = trio.open_memory_channel[str](limits.send_queue)
-        self._incoming, self._to_user = trio.open_memory_channel[str](limits.receive_queue)
-        self._keepalive_asked = trio.Event()
-        self._written = trio.Event()
+        self._incoming: list[str] = []
+        self._takers = trio.lowlevel.ParkingLot()
+        self._nursery: trio.Nursery | None = None
+        self._writing = False
+        self._sends_under_way = 0
+        self._settled: trio.Event | None = None
+        self._keepalive_owed = dialled
+        self._keepalive_due = math.inf
+        self._nap = trio.CancelScope()
+        self._given_up = False
         self._closing = False
         self._over = trio.Event()
-        self._line = trio.CancelScope()
         self._serving = trio.CancelScope()
         self._patience = math.inf
         self._last_heard = self.since
+        self._listening_since = self.since
         self._sent = 0
         self._received = 0
         self._dropped = 0
@@ -143,10 +157,17 @@ class Connection:
             ConnectionLostError: The connection is over, or ended while this waited.
         """
         self._check(text)
+        await trio.lowlevel.checkpoint_if_cancelled()
         try:
-            await self._outgoing.send(text)
-        except (trio.ClosedResourceError, trio.BrokenResourceError):
-            raise self._lost() from None
+            self._queue(text)
+        except trio.WouldBlock:
+            # The writer is at work, and wakes whoever waits here.
+            try:
+                await self._outgoing.send(text)
+            except (trio.ClosedResourceError, trio.BrokenResourceError):
+                raise self._lost() from None
+        else:
+            await trio.lowlevel.cancel_shielded_checkpoint()
 
     def send_nowait(self, text: str) -> None:
         """Queue a payload for the peer if there is room; as `send`, without a checkpoint.
@@ -155,9 +176,33 @@ class Connection:
             trio.WouldBlock: The queue is full.
         """
         self._check(text)
+        self._queue(text)
+
+    async def send_some(self, texts: Sequence[str]) -> None:
+        """Write payloads to the line, in as few frames as they fit into, and wait until it has taken them.
+
+        This task writes them itself, which is cheaper than a queue, and no other checkpoint than that of the socket.
+        They go out in this order; what `send` queues keeps an order of its own, and either may come first. That it
+        returned does not mean that the peer has them.
+
+        Cancelled, it may have sent some of them, and breaks the connection if it was in the middle of it.
+
+        Args:
+            texts: The payloads; not changed until this returns.
+
+        Raises:
+            PayloadTooLargeError: One does not fit into a frame, see its `index`; none was sent.
+            PayloadError: One has no UTF-8 form; none was sent.
+            ConnectionLostError: The connection is over, or ended before the line had taken them.
+        """
+        for index, text in enumerate(texts):
+            self._check(text, index)
+        if not texts:
+            await trio.lowlevel.checkpoint()
+            return
         try:
-            self._outgoing.send_nowait(text)
-        except (trio.ClosedResourceError, trio.BrokenResourceError):
+            await self._put(texts)
+        except ConnectionLostError:
             raise self._lost() from None
 
     async def receive(self) -> str:
@@ -166,10 +211,10 @@ class Connection:
         Raises:
             ConnectionLostError: The connection is over, and all that had come was taken.
         """
-        try:
-            return await self._to_user.receive()
-        except (trio.EndOfChannel, trio.ClosedResourceError):
-            raise self._lost() from None
+        if self._incoming:
+            await trio.lowlevel.checkpoint()
+        await self._wait_incoming()
+        return self.receive_nowait()
 
     def receive_nowait(self) -> str:
         """Take the next payload if there is one; as `receive`, without a checkpoint.
@@ -177,10 +222,31 @@ class Connection:
         Raises:
             trio.WouldBlock: None has come.
         """
-        try:
-            return self._to_user.receive_nowait()
-        except (trio.EndOfChannel, trio.ClosedResourceError):
-            raise self._lost() from None
+        if not self._incoming:
+            if self.reason is not None:
+                raise self._lost()
+            raise trio.WouldBlock
+        text = self._incoming.pop(0)
+        self._read_on()
+        return text
+
+    async def receive_some(self, most: int) -> list[str]:
+        """Take the next payloads of the peer, as many as have come; waits for the first.
+
+        A checkpoint only where none has come: whoever never waits for anything else takes what the queue holds, which
+        is bounded, and then waits here.
+
+        Args:
+            most: As many at most, at least one.
+
+        Raises:
+            ConnectionLostError: The connection is over, and all that had come was taken.
+        """
+        await self._wait_incoming()
+        texts = self._incoming[:most]
+        del self._incoming[:most]
+        self._read_on()
+        return texts
 
     def __aiter__(self) -> "Connection":
         return self
@@ -194,7 +260,7 @@ class Connection:
     @property
     def largest_payload(self) -> int:
         """Bytes of JSON that one payload may take (see `payload_size`)."""
-        return self._session.largest_payload
+        return self._largest
 
     def payload_size(self, text: str) -> int:
         """Bytes that a payload takes as JSON, its quotes and escapes counted.
@@ -223,10 +289,12 @@ class Connection:
             self._closing = True
             try:
                 with trio.move_on_after(self._limits.close_seconds):
-                    await self._written.wait()
+                    while self._writing or self._sends_under_way:
+                        self._settled = trio.Event()
+                        await self._settled.wait()
                     await self._websocket.aclose(seconds=math.inf)
             finally:
-                self._line.cancel(reason="the connection is closed")
+                self._give_up("the connection is closed")
         await self._over.wait()
 
     def abort(self, reason: str) -> None:
@@ -235,8 +303,7 @@ class Connection:
         Args:
             reason: Why, in one sentence for the log.
         """
-        self._end(reason)
-        self._line.cancel(reason=reason)
+        self._lose(reason)
 
     def statistics(self) -> ConnectionStatistics:
         """What it has done so far."""
@@ -250,10 +317,10 @@ class Connection:
             sent_bytes=stream.sent_bytes,
             received_bytes=stream.received_bytes,
             waiting_to_send=self._outgoing.statistics().current_buffer_used,
-            waiting_to_receive=self._incoming.statistics().current_buffer_used,
+            waiting_to_receive=len(self._incoming),
         )
 
-    async def run(self, serve: Serve, *, patience: float) -> None:
+    async def run(self, serve: Serve, *, patience: float, nursery: trio.Nursery) -> None:
         """Run the connection until it is over. For the service that made it.
 
         An error of the user's task is logged and ends this connection alone.
@@ -261,73 +328,58 @@ class Connection:
         Args:
             serve: The user's task.
             patience: Seconds that it has to return once the line is lost.
+            nursery: Holds the other tasks: the one in which the reader runs.
         """
         self._patience = patience
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._run_line, name=f"line of {self.peer}")
-            try:
-                with self._serving:
-                    await serve(self)
-            except Exception:
-                logger.exception("The task that serves %s failed", self.peer)
-            if self._serving.cancelled_caught:
-                logger.warning(
-                    "The task that serves %s was still running %g s after the end (%s); it was cancelled",
-                    self.peer,
-                    patience,
-                    self.reason,
-                )
-            await self.aclose()
-
-    async def _run_line(self) -> None:
+        self._nursery = nursery
+        nursery.start_soon(self._keep, name="keeper")
         try:
-            with self._line:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._read, name=f"reader of {self.peer}")
-                    nursery.start_soon(self._write, name=f"writer of {self.peer}")
-                    nursery.start_soon(self._keep_alive, name=f"keeper of {self.peer}")
-        finally:
-            self._end("the service stopped")
-            await trio.aclose_forcefully(self._websocket.stream)
-            self._over.set()
-
-    async def _read(self) -> None:
-        try:
-            # One scope whose deadline moves, since a scope for each frame costs as much as opening one.
-            with trio.CancelScope() as watchdog:
-                while True:
-                    watchdog.deadline = trio.current_time() + self._limits.watchdog_seconds
-                    frame = await self._websocket.receive()
-                    watchdog.deadline = math.inf
-                    self._last_heard = trio.current_time()
-                    await self._take(frame)
-            if watchdog.cancelled_caught:
-                self._lose(f"nothing was heard for {self._limits.watchdog_seconds:g} s")
+            self._websocket.hand_over(self)
         except ConnectionLostError as exc:
-            # While closing, the library ends this side before the closing handshake is over.
-            if not self._closing:
-                self._lose(str(exc))
-
-    async def _take(self, frame: Frame) -> None:
+            self._lose(str(exc))
+        if self._keepalive_owed:
+            self._write_soon()
         try:
-            texts = self._session.open_some(frame)
+            with self._serving:
+                await serve(self)
+        except Exception:
+            logger.exception("The task that serves %s failed", self.peer)
+        if self._serving.cancelled_caught:
+            logger.warning(
+                "The task that serves %s was still running %g s after the end (%s); it was cancelled",
+                self.peer,
+                patience,
+                self.reason,
+            )
+        await self.aclose()
+
+    # What comes: in the reader's task, from which it must not raise.
+
+    def take(self, message: Frame) -> None:
+        """Open a frame of the peer. For the WebSocket, which reads it."""
+        self._last_heard = trio.current_time()
+        try:
+            texts = self._session.open_some(message)
         except FrameError as exc:
             self._drop(exc)
             return
         self._received += len(texts)
-        for text in texts:
-            if text == KEEPALIVE:
-                self._keepalive_asked.set()
-            else:
-                await self._hand_on(text)
-
-    async def _hand_on(self, text: str) -> None:
+        if KEEPALIVE in texts:
+            texts = [text for text in texts if text != KEEPALIVE]
+            self._answer_keepalive()
         # While closing, nobody will take it any more.
-        with contextlib.suppress(trio.ClosedResourceError, trio.BrokenResourceError):
-            try:
-                self._incoming.send_nowait(text)
-            except trio.WouldBlock:
-                await self._incoming.send(text)
+        if texts and self.reason is None:
+            self._incoming.extend(texts)
+            if self._takers:
+                self._takers.unpark(count=len(texts))
+            if len(self._incoming) >= self._limits.receive_queue:
+                self._websocket.stream.hold()
+
+    def lost(self, reason: str) -> None:
+        """Hear that nothing will come any more. For the WebSocket."""
+        # While closing, the library ends this side before the closing handshake is over.
+        if not self._closing:
+            self._lose(reason)
 
     def _drop(self, error: FrameError) -> None:
         self._dropped += 1
@@ -335,68 +387,154 @@ class Connection:
         if self._session.must_renew:
             self._lose(f"to be opened afresh: {error}")
 
+    async def _wait_incoming(self) -> None:
+        while not self._incoming:
+            if self.reason is not None:
+                raise self._lost()
+            await self._takers.park()
+
+    def _read_on(self) -> None:
+        stream = self._websocket.stream
+        # Not at the first free place: reading on costs a change of tasks, which many payloads shall share.
+        if stream.is_held and len(self._incoming) <= self._limits.receive_queue // 2:
+            self._listening_since = trio.current_time()
+            stream.let_go()
+
+    # What goes.
+
+    def _queue(self, text: str) -> None:
+        try:
+            self._outgoing.send_nowait(text)
+        except (trio.ClosedResourceError, trio.BrokenResourceError):
+            raise self._lost() from None
+        self._write_soon()
+
+    def _write_soon(self) -> None:
+        if not self._writing and self._nursery is not None:
+            self._writing = True
+            self._nursery.start_soon(self._write, name="writer")
+
     async def _write(self) -> None:
         try:
-            with trio.CancelScope() as stalled:
-                async for text in self._to_write:
-                    waiting = [text, *self._also_waiting()]
-                    with self._websocket.gathering():
-                        while waiting:
-                            frame, sealed = self._session.seal_some(waiting)
-                            stalled.deadline = trio.current_time() + self._limits.watchdog_seconds
-                            await self._websocket.send(frame)
-                            self._sent += sealed
-                            del waiting[:sealed]
-                        await self._websocket.flush()
-                    stalled.deadline = math.inf
-            if stalled.cancelled_caught:
-                self._lose(f"the peer took nothing for {self._limits.watchdog_seconds:g} s")
-        except ConnectionLostError as exc:
-            self._lose(str(exc))
+            with contextlib.suppress(ConnectionLostError):
+                while texts := self._queued():
+                    await self._put(texts)
         finally:
-            self._written.set()
+            self._writing = False
+            self._settle()
 
-    def _also_waiting(self) -> list[str]:
-        """What waits behind the payload that was just taken: a slice, so that both sides stay busy."""
+    def _queued(self) -> list[str]:
+        """What waits to be sent: a slice, so that both sides stay busy."""
         texts: list[str] = []
-        with contextlib.suppress(trio.WouldBlock, trio.EndOfChannel, trio.ClosedResourceError):
-            while len(texts) < SLICE - 1:
+        if self._keepalive_owed:
+            self._keepalive_owed = False
+            texts.append(KEEPALIVE)
+        with contextlib.suppress(trio.WouldBlock, trio.EndOfChannel):
+            while len(texts) < SLICE:
                 texts.append(self._to_write.receive_nowait())
         return texts
 
-    async def _keep_alive(self) -> None:
-        # Protocol page *wire*, section 5: one timer, and what comes while it runs asks nothing more.
+    async def _put(self, texts: Sequence[str]) -> None:
+        websocket, session = self._websocket, self._session
+        self._sends_under_way += 1
+        at = 0
         try:
-            if self.dialled:
-                await self._outgoing.send(KEEPALIVE)
-            while True:
-                await self._keepalive_asked.wait()
-                await trio.sleep(self._limits.keepalive_seconds)
-                self._keepalive_asked = trio.Event()
-                await self._outgoing.send(KEEPALIVE)
-        except (trio.ClosedResourceError, trio.BrokenResourceError):
-            pass  # closing
+            while at < len(texts):
+                await websocket.begin()
+                # Sealed when it is this task's turn: the numbers of frames are in the order of the wire.
+                try:
+                    frames: list[Frame] = []
+                    size, first = 0, at
+                    while at < len(texts) and size < AT_ONCE:
+                        frame, sealed = session.seal_some(texts, at)
+                        frames.append(frame)
+                        size += len(frame)
+                        at += sealed
+                    await websocket.write(frames)
+                    self._sent += at - first
+                finally:
+                    websocket.finish()
+        except ConnectionLostError as exc:
+            self._lose(str(exc))
+            raise
+        except BaseException:
+            if websocket.stream.ended.is_set():
+                self._lose(websocket.stream.why or "the connection was closed here")
+            raise
+        finally:
+            self._sends_under_way -= 1
+            self._settle()
+
+    def _settle(self) -> None:
+        if self._settled is not None and not self._writing and not self._sends_under_way:
+            self._settled.set()
+
+    # What is due.
+
+    async def _keep(self) -> None:
+        try:
+            while not self._given_up:
+                # What begins after this look becomes due later than that, or moves the deadline itself.
+                latest = trio.current_time() + self._limits.watchdog_seconds
+                with trio.CancelScope(deadline=min(latest, *self._dues())) as self._nap:
+                    await trio.sleep_forever()
+                self._see_to_what_is_due()
+        finally:
+            self._end("the service stopped")
+            try:
+                await trio.aclose_forcefully(self._websocket.stream)
+            finally:
+                self._over.set()
+
+    def _dues(self) -> tuple[float, float, float]:
+        """When the line is given up since nothing is heard, and since nothing is taken, and a keepalive is owed."""
+        stream, watchdog = self._websocket.stream, self._limits.watchdog_seconds
+        heard = max(self._last_heard, self._listening_since) + watchdog
+        return math.inf if stream.is_held else heard, stream.sending_since + watchdog, self._keepalive_due
+
+    def _see_to_what_is_due(self) -> None:
+        now = trio.current_time()
+        heard, taken, keepalive = self._dues()
+        if heard <= now:
+            self._lose(f"nothing was heard for {self._limits.watchdog_seconds:g} s")
+        elif taken <= now:
+            self._lose(f"the peer took nothing for {self._limits.watchdog_seconds:g} s")
+        elif keepalive <= now:
+            self._keepalive_due = math.inf
+            self._keepalive_owed = True
+            self._write_soon()
+
+    def _answer_keepalive(self) -> None:
+        # Protocol page *wire*, section 5: one timer, and what comes while it runs asks nothing more.
+        if self._keepalive_due == math.inf:
+            self._keepalive_due = trio.current_time() + self._limits.keepalive_seconds
+            self._nap.deadline = min(self._nap.deadline, self._keepalive_due)
 
     def _lose(self, reason: str) -> None:
         self._end(reason)
-        self._line.cancel(reason=reason)
+        self._give_up(reason)
+
+    def _give_up(self, reason: str) -> None:
+        self._given_up = True
+        self._nap.cancel(reason=reason)
 
     def _end(self, reason: str) -> None:
         if self.reason is None:
             self.reason = reason
-            self._incoming.close()
             self._outgoing.close()
+            self._takers.unpark_all()
+            self._websocket.stream.let_go()
             self._serving.deadline = trio.current_time() + self._patience
 
     def _lost(self) -> ConnectionLostError:
         return ConnectionLostError(f"The connection with {self.peer} is over: {self.reason}")
 
-    def _check(self, text: str) -> None:
-        limit = self._session.largest_payload
+    def _check(self, text: str, index: int = 0) -> None:
+        limit = self._largest
         # Counting the bytes of a short ASCII text would only tell what is known: it fits.
         if not (text.isascii() and len(text) * WORST < limit):
             size = self._session.payload_size(text)
             if size > limit:
-                raise PayloadTooLargeError(size, limit)
+                raise PayloadTooLargeError(size, limit, index)
         if self.reason is not None:
             raise self._lost()

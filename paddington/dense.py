@@ -16,6 +16,7 @@ Rule 4. Nothing is changed by a frame that does not open.
 
 import struct
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 import attrs
@@ -91,10 +92,14 @@ class DenseSession:
         self._next_in = 0
         self._next_out = 0
 
-    def seal_some(self, texts: Sequence[str]) -> tuple[Frame, int]:
-        """Make a frame for as many payloads, from the first on, as go into it well.
+    def seal_some(self, texts: Sequence[str], start: int = 0) -> tuple[Frame, int]:
+        """Make a frame for as many payloads, from one on, as go into it well.
 
         Each call uses up a number, so send what it returns, in this order.
+
+        Args:
+            texts: The payloads.
+            start: Which of them is the first in the frame.
 
         Returns:
             The frame, and how many payloads are in it: at least one.
@@ -105,7 +110,7 @@ class DenseSession:
         """
         parts: list[bytes] = []
         size = 0
-        for text in texts[:MOST_PAYLOADS]:
+        for text in islice(texts, start, start + MOST_PAYLOADS):
             payload = _encoded(text)
             if parts and (payload is None or size + len(payload) > FULL):
                 break

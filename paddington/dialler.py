@@ -16,6 +16,7 @@ from paddington.handshake import ClientHandshake, Established, Send, Standing
 from paddington.host import Host, Opening
 from paddington.peer import Peer
 from paddington.peer_config import ServerConfig
+from paddington.standby import Place
 from paddington.url import Url
 from paddington.websocket import WebSocket, open_client
 
@@ -131,23 +132,30 @@ class Dialler:
         )
 
     async def _call(self) -> None:
+        async with trio.open_nursery() as nursery:
+            begun = await self._open(nursery)
+            if begun is not None:
+                await self.host.run(*begun, nursery)
+            nursery.cancel_scope.cancel(reason="the connection is over")
+
+    async def _open(self, nursery: trio.Nursery) -> tuple[Place, Connection] | None:
+        """Go through the handshake, after which nothing of it is held any more; None where the service closes."""
         host, limits, url = self.host, self.host.limits, Url.parse(self.server.url)
+        begun: tuple[Place, Connection] | None = None
         with host.opening(limits.handshake_seconds, "the handshake") as opening:
             handshake = ClientHandshake(host.local, self.server, unix_seconds=host.unix_time())
-            async with trio.open_nursery() as nursery:
+            stream: trio.abc.Stream | None = None
+            try:
                 with trio.fail_after(limits.dial_seconds):
                     stream = await host.network.connect(url.host, url.port, tls=url.secure)
-                    try:
-                        websocket = await open_client(nursery, stream, url, handshake.headers(), limits)
-                    except BaseException:
-                        await trio.aclose_forcefully(stream)
-                        raise
-                try:
-                    established = await self._shake_hands(websocket, handshake, opening)
-                    await self._begin(websocket, established, opening)
-                finally:
+                    websocket = await open_client(nursery, stream, url, handshake.headers(), limits)
+                established = await self._shake_hands(websocket, handshake, opening)
+                begun = await self._begin(websocket, established, opening)
+            except BaseException:
+                if stream is not None:
                     await trio.aclose_forcefully(stream)
-                nursery.cancel_scope.cancel(reason="the connection is over")
+                raise
+        return begun
 
     async def _shake_hands(
         self, websocket: WebSocket, handshake: ClientHandshake, opening: Opening
@@ -184,23 +192,22 @@ class Dialler:
                 f"{exc}, during the handshake: it may have other keys for us, or not know our address",
             ) from None
 
-    async def _begin(self, websocket: WebSocket, established: Established, opening: Opening) -> None:
+    async def _begin(
+        self, websocket: WebSocket, established: Established, opening: Opening
+    ) -> tuple[Place, Connection]:
+        await opening.done()
         place = self.host.roster.take(established.peer, established.info.epoch)
         if place is None:
             raise RuntimeError("a peer that is called does not call")
-        try:
-            connection = Connection(
-                websocket,
-                established.session,
-                peer=established.peer,
-                info=established.info,
-                limits=self.host.limits,
-                refusals=self.host.refusals,
-                dialled=True,
-                caller=self.server.url,
-            )
-            opening.done()
-            self._began = trio.current_time()
-            await self.host.run(place, connection)
-        finally:
-            self.host.roster.release(place)
+        connection = Connection(
+            websocket,
+            established.session,
+            peer=established.peer,
+            info=established.info,
+            limits=self.host.limits,
+            refusals=self.host.refusals,
+            dialled=True,
+            caller=self.server.url,
+        )
+        self._began = trio.current_time()
+        return place, connection

@@ -41,12 +41,14 @@ class PayloadTooLargeError(PayloadError):
     Attributes:
         size: bytes of the payload as JSON, including quotes and escapes.
         limit: bytes it may have at most.
+        index: which of several texts it is, from 0.
     """
 
-    def __init__(self, size: int, limit: int) -> None:
+    def __init__(self, size: int, limit: int, index: int = 0) -> None:
         super().__init__(f"The payload takes {size} bytes as JSON and {limit} fit into one frame: split it.")
         self.size = size
         self.limit = limit
+        self.index = index
 
 
 class PeerNotConnectedError(PaddingtonError):

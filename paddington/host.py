@@ -27,7 +27,7 @@ class Opening:
     closes.
 
     Attributes:
-        scope: Holds the whole of the connection; done, it holds nothing back any more.
+        scope: Holds all that is done until then.
         doing: What the deadline is for, in words.
     """
 
@@ -40,8 +40,10 @@ class Opening:
         self.scope.deadline = trio.current_time() + seconds
         self.doing = doing
 
-    def done(self) -> None:
-        """It is primary now: no deadline, and it closes in order."""
+    async def done(self) -> None:
+        """It is primary now: no deadline, and it closes in order. Not a checkpoint, unless it is too late."""
+        # Nothing else runs between here and the end of the block, which must not be left as if all were well.
+        await trio.lowlevel.checkpoint_if_cancelled()
         self.scope.deadline = math.inf
         self._all.discard(self)
 
@@ -106,8 +108,8 @@ class Host:
         for opening in tuple(self._openings):
             opening.scope.cancel(reason="the service closes")
 
-    async def run(self, place: Place, connection: Connection) -> None:
-        """Run a primary connection until it is over."""
+    async def run(self, place: Place, connection: Connection, nursery: trio.Nursery) -> None:
+        """Run a primary connection until it is over, with its tasks in the nursery, and give the place back."""
         place.connection = connection
         info = connection.info
         logger.info(
@@ -127,8 +129,9 @@ class Host:
                 connection.peer,
             )
         try:
-            await connection.run(self.serve, patience=self.patience)
+            await connection.run(self.serve, patience=self.patience, nursery=nursery)
         finally:
             logger.info(
                 "%s: no longer connected with %s: %s", self.config.name, connection.peer, connection.reason
             )
+            self.roster.release(place)

@@ -82,8 +82,8 @@ class AnySession(Protocol):
     def largest_payload(self) -> int:
         """Bytes that ``payload_size`` may give for one payload."""
 
-    def seal_some(self, texts: Sequence[str]) -> tuple[Frame, int]:
-        """Make a frame of one or more payloads from the first on; give it with their number."""
+    def seal_some(self, texts: Sequence[str], start: int = 0) -> tuple[Frame, int]:
+        """Make a frame of one or more payloads from one on; give it with their number."""
 
     def open_some(self, frame: Frame) -> Sequence[str]:
         """Read the payloads of a frame."""
@@ -135,9 +135,9 @@ class Session:
         self._sent = (self._sent + 1) & LARGEST_NUMBER
         return frame
 
-    def seal_some(self, texts: Sequence[str]) -> tuple[Frame, int]:
-        """Make the frame for the first of these payloads, which is all that goes into one; as ``seal``."""
-        return self.seal(texts[0]), 1
+    def seal_some(self, texts: Sequence[str], start: int = 0) -> tuple[Frame, int]:
+        """Make the frame for one of these payloads, which is all that goes into one; as ``seal``."""
+        return self.seal(texts[start]), 1
 
     def open_some(self, frame: Frame) -> Sequence[str]:
         """Read the one payload of a frame; as ``open``."""

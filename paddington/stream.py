@@ -2,28 +2,25 @@
 
 The WebSocket library was found to wait for ever where a peer hangs up during the opening, to go on after a
 send that was cancelled half-way (what follows then never arrives), and to collect empty fragments without
-limit. All three are stopped here, below it:
+limit. All three are stopped here, below it, and so is reading on for a user who does not keep up:
 
 Rule 1. The first cause of the end is kept, and `ended` is set with it.
 Rule 2. A send that does not finish breaks the stream: half a frame may be on the wire.
 Rule 3. Bytes that come without completing a message are counted; above a limit the stream breaks itself.
+Rule 4. One task sends at a time, in turns: the library answers pings and closes whenever it likes.
+Rule 5. While the stream is held, nothing more is read, and TCP slows the peer; its end lets go.
 """
 
-import contextlib
-from collections.abc import Iterator
-from typing import Final
+import math
 
 import trio
 
 from paddington.causes import explain
 from paddington.text import quoted
 
-GATHERED: Final = 64 * 1024
-"""Bytes that are held back at most while small sends are gathered: about what a socket takes at once."""
-
 
 class GuardedStream(trio.abc.Stream):
-    """A stream that keeps the three rules above.
+    """A stream that keeps the five rules above.
 
     Args:
         stream: The stream below; it belongs to this object from now on.
@@ -34,6 +31,7 @@ class GuardedStream(trio.abc.Stream):
         ended: Set when the stream is over, whoever ended it.
         received_bytes: Raw bytes received so far.
         sent_bytes: Raw bytes sent so far.
+        sending_since: When the send that is under way began, in seconds of the run's clock; infinity without one.
     """
 
     def __init__(self, stream: trio.abc.Stream, *, unproductive_limit: int, greeting: bytes = b"") -> None:
@@ -44,11 +42,12 @@ class GuardedStream(trio.abc.Stream):
         self._why: str | None = None
         self._broken = False
         self._closed = False
-        self._gathered: bytearray | None = None
-        self._flushing = False
+        self._turn = trio.Lock()
+        self._let_go: trio.Event | None = None
         self.ended = trio.Event()
         self.received_bytes = 0
         self.sent_bytes = 0
+        self.sending_since = math.inf
 
     @property
     def why(self) -> str | None:
@@ -69,42 +68,37 @@ class GuardedStream(trio.abc.Stream):
         self._broken = True
         self._end(why)
 
-    @contextlib.contextmanager
-    def gathering(self) -> Iterator[None]:
-        """Make one send of the many in this block: one step of the kernel, and one waking up of the peer.
+    @property
+    def is_held(self) -> bool:
+        """Whether reading waits for `let_go`."""
+        return self._let_go is not None
 
-        The block ends with `flush`. Left in another way, it breaks the stream, by rule 2.
-        """
-        self._gathered = bytearray()
+    def hold(self) -> None:
+        """Read nothing more until `let_go`."""
+        if self._let_go is None and not self.ended.is_set():
+            self._let_go = trio.Event()
+
+    def let_go(self) -> None:
+        """Read on."""
+        if self._let_go is not None:
+            self._let_go.set()
+            self._let_go = None
+
+    async def begin(self) -> None:
+        """Wait for the turn to send, which lasts until `finish`; a checkpoint only where somebody else has it."""
         try:
-            yield
-        finally:
-            if self._gathered:
-                self.fail("a message could not be sent to its end")
-            self._gathered = None
+            self._turn.acquire_nowait()
+        except trio.WouldBlock:
+            await self._turn.acquire()
 
-    async def flush(self) -> None:
-        """Send what was gathered, and what joins it meanwhile: the library answers pings whenever they come."""
-        self._flushing = True
-        try:
-            while self._gathered:
-                gathered, self._gathered = self._gathered, bytearray()
-                await self._send(gathered)
-        finally:
-            self._flushing = False
+    def finish(self) -> None:
+        """Give the turn to the next."""
+        self._turn.release()
 
-    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send everything, or break the stream; while gathering, not a checkpoint until there is much."""
+    async def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send everything, or break the stream. For whoever has the turn."""
         self._check()
-        if self._gathered is not None:
-            self._gathered += data
-            if len(self._gathered) >= GATHERED and not self._flushing:
-                await self.flush()
-            return
-        await self._send(data)
-
-    async def _send(self, data: bytes | bytearray | memoryview) -> None:
-        self._check()
+        self.sending_since = trio.current_time()
         finished = False
         try:
             await self._stream.send_all(data)
@@ -116,9 +110,19 @@ class GuardedStream(trio.abc.Stream):
             finished = True  # nothing went out
             raise
         finally:
+            self.sending_since = math.inf
             if not finished:
                 self.fail("a message could not be sent to its end")
         self.sent_bytes += len(data)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Wait for the turn and send everything, or break the stream."""
+        self._check()
+        await self.begin()
+        try:
+            await self.write(data)
+        finally:
+            self.finish()
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until a send might not block."""
@@ -127,6 +131,8 @@ class GuardedStream(trio.abc.Stream):
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
         """Receive what has come; empty bytes at the end."""
+        while self._let_go is not None:
+            await self._let_go.wait()
         self._check()
         try:
             data = bytes(await self._stream.receive_some(max_bytes))
@@ -167,3 +173,4 @@ class GuardedStream(trio.abc.Stream):
         if not self.ended.is_set():
             self._why = why
             self.ended.set()
+            self.let_go()

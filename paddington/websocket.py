@@ -1,30 +1,34 @@
 """One WebSocket over one stream. The only module that knows which library does it (a test holds that).
 
-The library is trio-websocket. What it does badly is made good here and in `paddington.stream`:
+The library is trio-websocket. It opens, answers pings and closes; its task is the one that reads. Messages do
+not pass through it: wsproto, on which it stands, hands the library its events one by one, and `_Wire` keeps the
+messages among them back and gives them on in the same step. So all messages of a chunk are handled at once, without
+a change of tasks, and so is sending: frames are made by wsproto and written by whoever has something to send.
+
+What the library does badly is made good here and in `paddington.stream`:
 
 - Whatever goes wrong in its reader task stays within this connection: a wall around that task turns it into
-the
-  reason why the stream ended. Pings while closing, over-long messages, callers that speak no HTTP: all end
+  the reason why the stream ended. Pings while closing, over-long messages, callers that speak no HTTP: all end
   here.
-- Opening is raced against the end of the stream, so that a hang-up is told at once and with its cause. - Its
-queue of messages has no places: a message passes from its reader to ours hand to hand, so that whoever is
-  slow is slowed down by TCP, and the bytes counted below belong to the one message under way.
+- Opening is raced against the end of the stream, so that a hang-up is told at once and with its cause.
 - Its limit of length counts characters, holds what it counts, and then answers in the peer's stead. Ours is
-in the
-  stream below, in bytes. A text that is not ASCII is refused; the envelope is hex digits anyway.
+  in the stream below, in bytes. A text that is not ASCII is refused; the envelope is hex digits anyway.
+- Whoever is slow is slowed down by TCP: while the receiver does not keep up it holds the stream, and nothing more is
+  read.
 - Closing has a deadline, and the stream is ours, so it is closed for certain.
 
 No ping is ever sent: existing services take one for a message during the handshake.
 """
 
-import contextlib
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, cast
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
 
-import attrs
 import trio
 import trio_websocket
+import wsproto
+from wsproto.events import BytesMessage, CloseConnection, Event, TextMessage
+from wsproto.utilities import LocalProtocolError
 
 from paddington.causes import explain
 from paddington.errors import ConnectionLostError
@@ -35,40 +39,108 @@ if TYPE_CHECKING:
     from paddington.limits import Limits
     from paddington.url import Url
 
-QUEUE: Final = 0
 CHUNK: Final = 16 * 1024
 """Most bytes that are taken from the stream at once: what may be read beyond the end of a message.
 
-The library works through one chunk without a pause, and a chunk of empty fragments is the dearest: 16 KiB of them
+One chunk is worked through without a pause, and a chunk of empty fragments is the dearest: 16 KiB of them
 hold up everybody else for some 40 ms, 64 KiB four times as long.
 """
 
 HEADER: Final = 14
 """Most bytes in front of the payload of a frame (RFC 6455, section 5.2)."""
 
+INBOX: Final = 600
+"""Messages that may wait to be received one by one, as during the handshake. Reading stops at the first, so this bounds
+how many one chunk can hold: that of an honest peer holds the end of a handshake and payloads, each of which takes a
+frame of 30 bytes or more."""
+
 NORMAL: Final = 1000
 ABNORMAL: Final = 1006
 
 Headers = list[tuple[bytes, bytes]]
+Message = str | bytes
 
 
-@attrs.define(eq=False)
+class Receiver(Protocol):
+    """Who is given all messages from some point on."""
+
+    def take(self, message: Message) -> None:
+        """Take a message, without waiting; whoever cannot keep up holds the stream. Must not raise."""
+
+    def lost(self, reason: str) -> None:
+        """Hear that no message will come any more; may be told more than once."""
+
+
 class WebSocket:
     """An open WebSocket that carries ASCII texts, or binary messages where they were agreed.
 
-    One task may send and one may receive at a time.
+    At first messages wait to be received one by one; `hand_over` gives them all to a receiver.
 
     Attributes:
-        headers: Headers of the request (listening side) or of the answer (dialling side).
+        headers: Headers of the request (listening side) or of the answer (dialling side), until `hand_over`.
         stream: The stream below, for its counters and its end.
     """
 
-    headers: Headers = attrs.field(repr=False)
-    stream: GuardedStream
-    _connection: trio_websocket.WebSocketConnection
-    _frame_limit: int = 0
-    _binary: bool = False
-    _closing: bool = False
+    def __init__(
+        self,
+        stream: GuardedStream,
+        kind: wsproto.ConnectionType,
+        *,
+        host: str | None = None,
+        path: str | None = None,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        self.headers: Headers = []
+        self.stream = stream
+        self._wire = _Wire(kind, self._deliver, self._end)
+        self._connection = trio_websocket.WebSocketConnection(
+            stream,
+            self._wire,
+            host=host,
+            path=path,
+            client_extra_headers=list(headers),
+            message_queue_size=0,
+            max_message_size=sys.maxsize,
+            receive_buffer_size=CHUNK,
+        )
+        self._frame_limit = 0
+        self._binary = False
+        self._closing = False
+        self._inbox: list[Message] = []
+        self._changed: trio.Event | None = None
+        self._receiver: Receiver | None = None
+        self._delivering = False
+        self._over = False
+
+    # The library's functions that open a WebSocket make the wsproto connection themselves, so what they do is done
+    # here. These are all of its private names that are used: `_open_handshake`, `_get_request`, `_reader_task`.
+
+    async def call(self, nursery: trio.Nursery) -> None:
+        """Open the dialling side; the reader runs in the nursery, and raises nothing there that a peer can cause."""
+        nursery.start_soon(self._read, name="WebSocket reader")
+        await self._connection._open_handshake.wait()  # noqa: SLF001
+        self.headers = list(self._connection.handshake_headers)
+
+    async def answer(self, nursery: trio.Nursery) -> None:
+        """Open the listening side; as `call`."""
+        nursery.start_soon(self._read, name="WebSocket reader")
+        request = await self._connection._get_request()  # noqa: SLF001
+        self.headers = request.headers
+        await request.accept()
+
+    async def _read(self) -> None:
+        try:
+            await self._connection._reader_task()  # noqa: SLF001
+        except trio_websocket.ConnectionRejected as exc:
+            self.stream.fail(f"the other side answered with HTTP status {exc.status_code}")
+        except Exception as exc:
+            # The wall: the reason of the stream's end takes it up. But for what the receiver did wrong.
+            if self._delivering:
+                raise
+            self.stream.fail(f"the peer broke the WebSocket protocol ({explain(exc)})")
+        finally:
+            self._end()
+            await trio.aclose_forcefully(self.stream)
 
     def allow(self, frame_bytes: int, *, margin: int, binary: bool = False) -> None:
         """Set how long a message may be from now on, and whether binary ones are taken.
@@ -82,54 +154,69 @@ class WebSocket:
         self._binary = binary
         self.stream.allow(frame_bytes + HEADER + CHUNK + margin)
 
-    async def send(self, message: str | bytes) -> None:
-        """Send one message.
+    def hand_over(self, receiver: Receiver) -> None:
+        """Give all messages to a receiver from now on, those first that wait; they obey the limits set by now.
+
+        Raises:
+            ConnectionLostError: One of those that waited is none that this side takes.
+        """
+        self._receiver = receiver
+        # The list itself: the library still holds it.
+        self.headers.clear()
+        self._wire.forget_handshake()
+        while self._inbox:
+            receiver.take(self._checked(self._inbox.pop(0)))
+        self.stream.let_go()
+        if self._over:
+            receiver.lost(self._why())
+
+    async def begin(self) -> None:
+        """Wait for the turn to `write`, which lasts until `finish`; a checkpoint only where somebody else has it."""
+        await self.stream.begin()
+
+    def finish(self) -> None:
+        """Give the turn to write to the next."""
+        self.stream.finish()
+
+    async def write(self, messages: Sequence[Message]) -> None:
+        """Send messages in one go. For whoever has the turn.
 
         Cancelled half-way, it leaves a broken connection behind.
 
         Raises:
             ConnectionLostError: The connection is over.
         """
+        if self._connection.closed is not None:
+            raise ConnectionLostError(self._why())
         try:
-            await self._connection.send_message(message)
-        except trio_websocket.ConnectionClosed:
+            await self.stream.write(self._wire.frames(messages))
+        except (trio.BrokenResourceError, trio.ClosedResourceError, LocalProtocolError):
             raise ConnectionLostError(self._why()) from None
 
-    def gathering(self) -> contextlib.AbstractContextManager[None]:
-        """Send what is sent in this block together; it ends with `flush`."""
-        return self.stream.gathering()
-
-    async def flush(self) -> None:
-        """Send what was gathered.
-
-        Raises:
-            ConnectionLostError: The connection is over.
-        """
+    async def send(self, message: Message) -> None:
+        """Send one message; as `write`, and waits for the turn."""
+        await self.begin()
         try:
-            await self.stream.flush()
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            raise ConnectionLostError(self._why()) from None
+            await self.write((message,))
+        finally:
+            self.finish()
 
-    async def receive(self) -> str | bytes:
-        """Receive one message.
+    async def receive(self) -> Message:
+        """Receive one message, before they are handed over.
 
         Raises:
             ConnectionLostError: The connection is over, or the message is none that this side takes.
         """
-        try:
-            message = await self._connection.get_message()
-        except trio_websocket.ConnectionClosed:
-            raise ConnectionLostError(self._why()) from None
-        self.stream.productive()
-        if not self._binary and not isinstance(message, str):
-            raise self._refused("the peer sent a binary message")
-        if len(message) > self._frame_limit:
-            raise self._refused(
-                f"the peer sent a message of {len(message)} characters, more than {self._frame_limit}"
-            )
-        if isinstance(message, str) and not message.isascii():
-            raise self._refused("the peer sent a message that is not ASCII")
-        return message
+        await trio.lowlevel.checkpoint()
+        while not self._inbox:
+            if self._over:
+                raise ConnectionLostError(self._why())
+            self._changed = trio.Event()
+            await self._changed.wait()
+        message = self._inbox.pop(0)
+        if not self._inbox:
+            self.stream.let_go()
+        return self._checked(message)
 
     async def aclose(self, *, seconds: float) -> None:
         """Close with the WebSocket's closing handshake if the peer takes part in it, and for certain.
@@ -144,6 +231,43 @@ class WebSocket:
                     await self._connection.aclose()
         finally:
             await trio.aclose_forcefully(self.stream)
+
+    def _deliver(self, message: Message) -> None:
+        self.stream.productive()
+        if self._receiver is not None:
+            message = self._checked(message)
+            self._delivering = True
+            self._receiver.take(message)
+            self._delivering = False
+        elif len(self._inbox) < INBOX:
+            # It is looked at when it is received: by then its limits are known.
+            self._inbox.append(message)
+            self.stream.hold()
+            self._wake()
+        else:
+            raise self._refused(f"the peer sent more than {INBOX} messages without waiting for an answer")
+
+    def _checked(self, message: Message) -> Message:
+        if not self._binary and not isinstance(message, str):
+            raise self._refused("the peer sent a binary message")
+        if len(message) > self._frame_limit:
+            raise self._refused(
+                f"the peer sent a message of {len(message)} characters, more than {self._frame_limit}"
+            )
+        if isinstance(message, str) and not message.isascii():
+            raise self._refused("the peer sent a message that is not ASCII")
+        return message
+
+    def _end(self) -> None:
+        self._over = True
+        self._wake()
+        if self._receiver is not None:
+            self._receiver.lost(self._why())
+
+    def _wake(self) -> None:
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
     def _refused(self, why: str) -> ConnectionLostError:
         self.stream.fail(why)
@@ -163,6 +287,71 @@ class WebSocket:
         return self.stream.why or "the peer broke the WebSocket protocol"
 
 
+class _Wire(wsproto.WSConnection):
+    """A wsproto connection that gives whole messages to a function, and all other events to whoever asks for events.
+
+    Rule 1. A message is given on in the step in which its last byte was read, and in order with the other events.
+    Rule 2. What is collected of a message in fragments is bounded by the stream below.
+    """
+
+    def __init__(
+        self, kind: wsproto.ConnectionType, deliver: Callable[[Message], None], end: Callable[[], None]
+    ) -> None:
+        super().__init__(kind)
+        self._deliver = deliver
+        self._end = end
+        self._texts: list[str] = []
+        self._bytes = bytearray()
+        self._is_open = False
+
+    def forget_handshake(self) -> None:
+        """Let go of what only the opening needed: a parser of HTTP, and what was said in it."""
+        self._is_open = True
+        del self.handshake
+
+    def events(self) -> Generator[Event, None, None]:
+        """Give the events that are no messages; messages are delivered on the way."""
+        connection = self.connection
+        found = connection.events() if self._is_open and connection is not None else super().events()
+        for event in found:
+            if isinstance(event, TextMessage | BytesMessage):
+                self._collect(event)
+            else:
+                yield event
+                # The library has seen to it by now: it knows why, and has answered.
+                if isinstance(event, CloseConnection):
+                    self._end()
+
+    def frames(self, messages: Sequence[Message]) -> bytes:
+        """Make the frames of messages.
+
+        Raises:
+            LocalProtocolError: Our side has closed.
+        """
+        return b"".join(
+            [
+                self.send(TextMessage(message) if isinstance(message, str) else BytesMessage(message))
+                for message in messages
+            ]
+        )
+
+    def _collect(self, event: TextMessage | BytesMessage) -> None:
+        # All parts of a message are of one kind: wsproto holds the peer to that.
+        if isinstance(event, TextMessage):
+            if event.message_finished and not self._texts:
+                self._deliver(event.data)
+            else:
+                self._texts.append(event.data)
+                if event.message_finished:
+                    texts, self._texts = self._texts, []
+                    self._deliver("".join(texts))
+        else:
+            self._bytes += event.data
+            if event.message_finished:
+                data, self._bytes = bytes(self._bytes), bytearray()
+                self._deliver(data)
+
+
 async def open_client(
     nursery: trio.Nursery,
     stream: trio.abc.Stream,
@@ -173,7 +362,7 @@ async def open_client(
     """Open the dialling side of a WebSocket.
 
     Args:
-        nursery: Runs the library's reader task; it raises nothing there.
+        nursery: Runs the reader; it raises nothing there that the other side can cause.
         stream: A connected stream; the caller still sees to its end if this raises.
         url: What is called.
         headers: Headers of ours.
@@ -183,48 +372,29 @@ async def open_client(
         ConnectionLostError: The other side hung up, refused, or speaks no WebSocket.
     """
     guarded = GuardedStream(stream, unproductive_limit=limits.header_bytes, greeting=b"HTTP/1.")
-
-    async def upgrade(walled: trio.Nursery) -> WebSocket:
-        connection = await trio_websocket.wrap_client_stream(
-            walled,
-            # The annotation names sockets; the library is content with any stream.
-            cast("trio.SocketStream", guarded),
-            url.authority,
-            url.path,
-            extra_headers=list(headers),
-            message_queue_size=QUEUE,
-            max_message_size=sys.maxsize,
-            receive_buffer_size=CHUNK,
-        )
-        return WebSocket(list(connection.handshake_headers), guarded, connection)
-
-    return await _opened(nursery, guarded, upgrade, limits)
+    websocket = WebSocket(
+        guarded, wsproto.ConnectionType.CLIENT, host=url.authority, path=url.path, headers=headers
+    )
+    await _open(nursery, websocket, websocket.call, limits)
+    return websocket
 
 
 async def open_server(nursery: trio.Nursery, stream: trio.abc.Stream, limits: "Limits") -> WebSocket:
     """Open the listening side of a WebSocket; as `open_client`."""
     guarded = GuardedStream(stream, unproductive_limit=limits.header_bytes)
-
-    async def upgrade(walled: trio.Nursery) -> WebSocket:
-        request = await trio_websocket.wrap_server_stream(
-            walled,
-            guarded,
-            message_queue_size=QUEUE,
-            max_message_size=sys.maxsize,
-            receive_buffer_size=CHUNK,
-        )
-        return WebSocket(list(request.headers), guarded, await request.accept())
-
-    return await _opened(nursery, guarded, upgrade, limits)
+    websocket = WebSocket(guarded, wsproto.ConnectionType.SERVER)
+    await _open(nursery, websocket, websocket.answer, limits)
+    return websocket
 
 
-async def _opened(
+async def _open(
     nursery: trio.Nursery,
-    stream: GuardedStream,
-    upgrade: Callable[[trio.Nursery], Awaitable[WebSocket]],
+    websocket: WebSocket,
+    upgrade: Callable[[trio.Nursery], Awaitable[None]],
     limits: "Limits",
-) -> WebSocket:
-    websocket: WebSocket | None = None
+) -> None:
+    stream = websocket.stream
+    opened = False
     try:
         async with trio.open_nursery() as race:
 
@@ -233,35 +403,11 @@ async def _opened(
                 race.cancel_scope.cancel(reason="the stream ended during the upgrade")
 
             race.start_soon(watch)
-            # The library only ever calls start_soon.
-            websocket = await upgrade(cast("trio.Nursery", _Walled(nursery, stream)))
+            await upgrade(nursery)
+            opened = True
             race.cancel_scope.cancel(reason="the upgrade is done")
     except* trio_websocket.ConnectionClosed:
         pass
-    if websocket is None or stream.ended.is_set():
+    if not opened or stream.ended.is_set():
         raise ConnectionLostError(stream.why or "the other side broke the WebSocket protocol")
     websocket.allow(limits.handshake_frame_bytes, margin=limits.unproductive_bytes)
-    return websocket
-
-
-@attrs.frozen
-class _Walled:
-    """As much of a nursery as the library uses, with a wall around what it starts."""
-
-    nursery: trio.Nursery
-    stream: GuardedStream
-
-    def start_soon(
-        self, function: Callable[..., Awaitable[Any]], *arguments: Any
-    ) -> None:  # Any: as trio has it
-        self.nursery.start_soon(self._run, function, arguments, name="WebSocket reader")
-
-    async def _run(self, function: Callable[..., Awaitable[Any]], arguments: tuple[Any, ...]) -> None:
-        try:
-            await function(*arguments)
-        except trio_websocket.ConnectionRejected as exc:
-            self.stream.fail(f"the other side answered with HTTP status {exc.status_code}")
-        except Exception as exc:  # noqa: BLE001 - the wall: the reason of the stream's end takes it up
-            self.stream.fail(f"the peer broke the WebSocket protocol ({explain(exc)})")
-        finally:
-            await trio.aclose_forcefully(self.stream)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -29,6 +29,26 @@ class Connection(Protocol):
 
     def send_nowait(self, text: str) -> None:
         """Queue a text; raises as `send`, or ``trio.WouldBlock`` where that would wait."""
+
+    async def send_some(self, texts: Sequence[str]) -> None:
+        """Write texts to the line from this task, in order and in as few frames as they fit into, until it has taken them.
+
+        Each of `send` and `send_some` keeps its own order, and either may come first. Cancelled, it may have sent some
+        of them, and may have broken the connection.
+
+        Raises:
+            paddington.PayloadTooLargeError: One does not fit into a frame (its `index` tells which); none was sent.
+            paddington.PaddingtonError: The line is cut.
+
+        """
+
+    async def receive_some(self, most: int) -> list[str]:
+        """Take the texts that have arrived, up to ``most``; waits for the first, and is a checkpoint only then.
+
+        Raises:
+            paddington.PaddingtonError: The line has ended.
+
+        """
 
     def receive_nowait(self) -> str:
         """Take the next text that has arrived.

@@ -111,7 +111,8 @@ async def play(script):
                     case "send":
                         await services[value].send(Peer("portal", ZONE), str(next(numbers)))
                     case "answer":
-                        await portal.send(Peer(value, ZONE), str(next(numbers)))
+                        several = [str(next(numbers)) for _ in range(3)]
+                        await portal.connection(Peer(value, ZONE)).send_some(several)
                     case "disconnect":
                         await portal.disconnect(Peer(value, ZONE))
                     case "block":

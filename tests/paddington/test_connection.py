@@ -6,6 +6,7 @@ import logging
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
+from wsproto.events import CloseConnection, TextMessage
 
 from paddington import (
     Connected,
@@ -13,11 +14,13 @@ from paddington import (
     Disconnected,
     Limits,
     PayloadError,
+    PayloadTooLargeError,
     Received,
     open_service,
 )
 from paddington.session import Session
 from paddington.testing import MemoryNetwork
+from paddington.websocket import CHUNK
 
 from .services import CLUSTER, PORTAL, connected, introduce, raw_cluster, records
 
@@ -269,3 +272,336 @@ async def test_what_happens_is_logged_in_one_line_each(autojump_clock, caplog):
     assert "portal: connected with cluster@default (paddington 0.1.0) from 127.0.0.1" in lines
     assert "cluster: connected with portal@default (paddington 0.1.0) at ws://localhost:8042/" in lines
     assert any(line.startswith("portal: no longer connected with cluster@default: ") for line in lines)
+
+
+# Sending and receiving several at once
+
+
+@pytest.mark.parametrize("dense", [True, False])
+async def test_several_payloads_are_sent_and_taken_at_once_and_in_order(autojump_clock, dense):
+    texts = [f"{number} " + "x" * (number % 700) for number in range(200)]
+    got = []
+
+    async def serve(connection):
+        while len(got) < len(texts):
+            some = await connection.receive_some(7)
+            assert 1 <= len(some) <= 7
+            got.extend(some)
+        await connection.send("all")
+
+    async with connected(serve=serve, dense_framing=dense) as (_, cluster):
+        await cluster.connection(PORTAL).send_some(texts)
+        assert await cluster.events.receive() == Received(PORTAL, "all")
+    assert got == texts
+
+
+async def test_several_payloads_share_a_frame_of_our_own_framing(autojump_clock):
+    async with connected() as (portal, cluster):
+        connection = cluster.connection(PORTAL)
+        await wait_all_tasks_blocked()
+        before = connection.statistics()
+        await connection.send_some(["x"] * 100)
+        after = connection.statistics()
+        # Number, tag, header and mask once; a length and one byte for each.
+        assert after.sent_bytes - before.sent_bytes == 24 + 8 + 100 * 5
+        assert after.sent - before.sent == 100
+        for _ in range(100):
+            assert await portal.events.receive() == Received(CLUSTER, "x")
+
+
+async def test_sending_nothing_sends_nothing(autojump_clock):
+    async with connected() as (_, cluster):
+        connection = cluster.connection(PORTAL)
+        await wait_all_tasks_blocked()
+        before = connection.statistics().sent_bytes
+        await connection.send_some([])
+        assert connection.statistics().sent_bytes == before
+
+
+@pytest.mark.parametrize("dense", [True, False])
+async def test_of_several_payloads_none_is_sent_if_one_is_too_large(autojump_clock, dense):
+    async with connected(dense_framing=dense) as (portal, cluster):
+        connection = cluster.connection(PORTAL)
+        most = connection.largest_payload - connection.payload_size("")
+        with pytest.raises(PayloadTooLargeError) as caught:
+            await connection.send_some(["small", "x" * (most + 1), "small"])
+        assert caught.value.index == 1
+        assert caught.value.limit == connection.largest_payload
+        with pytest.raises(PayloadError):
+            await connection.send_some(["small", "\ud800"])
+        await connection.send_some(["x" * most, "last"])
+        assert await portal.events.receive() == Received(CLUSTER, "x" * most)
+        assert await portal.events.receive() == Received(CLUSTER, "last")
+
+
+async def test_several_payloads_wait_until_the_line_has_taken_them(autojump_clock):
+    network = MemoryNetwork()
+    portal_config, config = introduce()
+    async with open_service(portal_config, network=network) as portal:
+        client, _, outcome = await raw_cluster(network, config)
+        assert isinstance(await portal.events.receive(), Connected)
+        texts = [f"{number} " + "x" * 50_000 for number in range(5)]
+        sent = trio.Event()
+
+        async def send():
+            await portal.connection(CLUSTER).send_some(texts)
+            sent.set()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            await wait_all_tasks_blocked()
+            assert not sent.is_set()
+            for text in texts:
+                assert outcome.session.open(await client.receive_text()) == text
+            await sent.wait()
+        await client.stream.aclose()
+
+
+async def test_several_payloads_cut_short_break_the_connection(autojump_clock):
+    network = MemoryNetwork()
+    portal_config, config = introduce()
+    async with open_service(portal_config, network=network) as portal:
+        client, _, _ = await raw_cluster(network, config)
+        assert isinstance(await portal.events.receive(), Connected)
+        connection = portal.connection(CLUSTER)
+        with trio.move_on_after(1):
+            await connection.send_some(["x" * 100_000])
+        assert await portal.events.receive() == Disconnected(
+            CLUSTER, "a message could not be sent to its end"
+        )
+        with pytest.raises(ConnectionLostError, match="could not be sent to its end"):
+            await connection.send_some(["more"])
+        await client.wait_end()
+
+
+async def test_several_payloads_that_wait_for_their_turn_may_be_cancelled(autojump_clock):
+    network = MemoryNetwork()
+    portal_config, config = introduce()
+    async with open_service(portal_config, network=network) as portal:
+        client, _, outcome = await raw_cluster(network, config)
+        assert isinstance(await portal.events.receive(), Connected)
+        connection = portal.connection(CLUSTER)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.send_some, ["x" * 100_000])
+            await wait_all_tasks_blocked()
+            with trio.move_on_after(1):
+                await connection.send_some(["never"])
+            assert outcome.session.open(await client.receive_text()) == "x" * 100_000
+        await connection.send_some(["and on"])
+        assert outcome.session.open(await client.receive_text()) == "and on"
+        await client.stream.aclose()
+
+
+async def test_what_is_under_way_goes_out_before_the_connection_closes(autojump_clock):
+    network = MemoryNetwork()
+    portal_config, config = introduce()
+    async with open_service(portal_config, network=network) as portal:
+        client, _, outcome = await raw_cluster(network, config)
+        assert isinstance(await portal.events.receive(), Connected)
+        texts = [f"{number} " + "x" * 50_000 for number in range(5)]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(portal.connection(CLUSTER).send_some, texts)
+            await wait_all_tasks_blocked()
+            nursery.start_soon(portal.disconnect, CLUSTER)
+            await wait_all_tasks_blocked()
+            for text in texts:
+                assert outcome.session.open(await client.receive_text()) == text
+            assert isinstance(await client.receive(), CloseConnection)
+            await client.stream.aclose()
+
+
+async def test_several_payloads_that_a_peer_does_not_take_are_given_up(autojump_clock):
+    network = MemoryNetwork()
+    portal_config, config = introduce()
+    async with open_service(portal_config, network=network) as portal:
+        client, _, outcome = await raw_cluster(network, config)
+        assert isinstance(await portal.events.receive(), Connected)
+        await trio.sleep(100)
+        await client.send_text(outcome.session.seal("I speak"))
+        await trio.sleep(150)
+        before = trio.current_time()
+
+        async def speak():
+            for _ in range(4):
+                await trio.sleep(100)
+                with contextlib.suppress(trio.BrokenResourceError):
+                    await client.send_text(outcome.session.seal("and do not listen"))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(speak)
+            with pytest.raises(ConnectionLostError, match="the peer took nothing for 300 s"):
+                await portal.connection(CLUSTER).send_some(["x" * 100_000])
+            assert trio.current_time() - before == pytest.approx(300)
+
+
+async def test_a_watchdog_of_the_reader_bites_while_much_is_being_sent(autojump_clock):
+    # The peer takes a little now and then, and says nothing.
+    network = MemoryNetwork()
+    portal_config, config = introduce()
+    async with open_service(portal_config, network=network) as portal:
+        client, _, _ = await raw_cluster(network, config)
+        assert isinstance(await portal.events.receive(), Connected)
+        before = trio.current_time()
+
+        async def sip():
+            with contextlib.suppress(trio.BrokenResourceError):
+                for _ in range(100):
+                    await client.stream.receive_some(1000)
+                    await trio.sleep(10)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sip)
+            for _ in range(10):
+                await portal.send(CLUSTER, "x" * 100_000)
+            assert await portal.events.receive() == Disconnected(CLUSTER, "nothing was heard for 300 s")
+            assert trio.current_time() - before == pytest.approx(300)
+
+
+async def test_several_are_taken_as_they_came_and_then_the_end_is_told(autojump_clock):
+    told = trio.Event()
+
+    async def serve(connection):
+        await trio.sleep(3)
+        assert await connection.receive_some(2) == ["0", "1"]
+        assert await connection.receive_some(10) == ["2", "3", "4"]
+        with pytest.raises(ConnectionLostError, match="the line broke"):
+            await connection.receive_some(10)
+        told.set()
+
+    network = MemoryNetwork()
+    async with connected(network, serve=serve) as (_, cluster):
+        await cluster.connection(PORTAL).send_some([str(number) for number in range(5)])
+        await wait_all_tasks_blocked()
+        network.cut()
+        network.block(8042)
+        await told.wait()
+
+
+async def test_several_tasks_may_take_payloads(autojump_clock):
+    got = []
+
+    async def serve(connection):
+        async def take():
+            with contextlib.suppress(ConnectionLostError):
+                while True:
+                    got.extend(await connection.receive_some(1))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(take)
+
+    async with connected(serve=serve) as (_, cluster):
+        await wait_all_tasks_blocked()
+        await cluster.connection(PORTAL).send_some([str(number) for number in range(10)])
+        await wait_all_tasks_blocked()
+        assert sorted(got, key=int) == [str(number) for number in range(10)]
+
+
+# A user who does not keep up
+
+
+async def test_a_slow_user_stops_the_reader_and_the_peer_and_loses_nothing(autojump_clock):
+    go_on = trio.Event()
+    texts = [f"{number} " + "x" * 5_000 for number in range(200)]
+    got = []
+
+    async def serve(connection):
+        await go_on.wait()
+        while len(got) < len(texts):
+            got.extend(await connection.receive_some(1))
+        await connection.send("all")
+
+    async with connected(serve=serve, limits=Limits(receive_queue=4), dense_framing=False) as (
+        portal,
+        cluster,
+    ):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(cluster.connection(PORTAL).send_some, texts)
+            await wait_all_tasks_blocked()
+            statistics = portal.statistics().connections[CLUSTER]
+            # Full, and no more read than one chunk beyond it: the last frame that fits.
+            assert statistics.waiting_to_receive == 4
+            assert statistics.received_bytes < 6 * 4 * 5_500
+            assert cluster.connection(PORTAL).statistics().sent < len(texts)
+            go_on.set()
+        assert await cluster.events.receive() == Received(PORTAL, "all")
+    assert got == texts
+
+
+async def test_what_one_read_holds_beyond_the_queue_is_kept_and_no_more(autojump_clock):
+    network = MemoryNetwork()
+    release = trio.Event()
+    got = []
+
+    async def serve(connection):
+        await release.wait()
+        got.extend(await connection.receive_some(10_000))
+
+    portal_config, config = introduce(limits=Limits(receive_queue=1))
+    async with open_service(portal_config, network=network, serve=serve) as portal:
+        client, _, outcome = await raw_cluster(network, config)
+        await wait_all_tasks_blocked()
+        frames = [outcome.session.seal(str(number)) for number in range(60)]
+        data = b"".join(client.websocket.send(TextMessage(frame)) for frame in frames)
+        await client.stream.send_all(data)
+        await wait_all_tasks_blocked()
+        statistics = portal.statistics().connections[CLUSTER]
+        in_one_chunk = CHUNK * len(frames) // len(data)
+        assert 1 <= statistics.waiting_to_receive <= in_one_chunk < 60
+        release.set()
+        await client.wait_end()
+        assert got == [str(number) for number in range(statistics.waiting_to_receive)]
+
+
+async def test_the_watchdog_begins_anew_when_a_slow_user_has_caught_up(autojump_clock):
+    ended = []
+
+    async def serve(connection):
+        await trio.sleep(1000)
+        assert await connection.receive_some(2) == ["1"]
+        caught_up = trio.current_time()
+        with contextlib.suppress(ConnectionLostError):
+            await connection.receive()
+        ended.append((trio.current_time() - caught_up, connection.reason))
+
+    network = MemoryNetwork()
+    portal_config, config = introduce(limits=Limits(receive_queue=1))
+    async with open_service(portal_config, network=network, serve=serve):
+        client, _, outcome = await raw_cluster(network, config)
+        await client.send_text(outcome.session.seal("1"))
+        await client.wait_end()
+    assert ended == [(pytest.approx(300), "nothing was heard for 300 s")]
+
+
+async def test_a_connection_that_waits_for_its_user_closes_at_once(autojump_clock):
+    async with connected(limits=Limits(events_queue=1, receive_queue=1)) as (portal, cluster):
+        for number in range(5):
+            await cluster.send(PORTAL, str(number))
+        await wait_all_tasks_blocked()
+        before = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(portal.disconnect, CLUSTER)
+            while not isinstance(await portal.events.receive(), Disconnected):
+                pass
+        assert trio.current_time() == before
+
+
+async def test_a_fault_of_ours_in_reading_is_logged_and_ends_that_connection_alone(
+    autojump_clock, caplog, monkeypatch
+):
+    network = MemoryNetwork()
+    portal_config, config = introduce()
+    async with open_service(portal_config, network=network) as portal:
+        client, _, outcome = await raw_cluster(network, config)
+        assert isinstance(await portal.events.receive(), Connected)
+        with monkeypatch.context() as patch:
+            patch.setattr(Session, "open_some", lambda session, frame: 1 / 0)
+            await client.send_text(outcome.session.seal("x"))
+            await client.wait_end()
+        assert any(
+            "serving a caller from 127.0.0.1 failed" in line for line in records(caplog, logging.ERROR)
+        )
+        again, _, _ = await raw_cluster(network, config)
+        while not isinstance(await portal.events.receive(), Connected):
+            pass
+        await again.stream.aclose()

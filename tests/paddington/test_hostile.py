@@ -15,12 +15,14 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessag
 from paddington import Connected, Disconnected, Limits, Peer, Received, ServiceConfig, open_service
 from paddington.handshake import ServerHandshake
 from paddington.testing import MemoryNetwork
+from paddington.websocket import INBOX
 
 from .services import (
     CLUSTER,
     PORT,
     PORTAL,
     RawClient,
+    RawServer,
     handshake_of,
     introduce,
     local_of,
@@ -244,6 +246,19 @@ async def test_endless_empty_fragments_end_before_the_handshake(autojump_clock):
         assert await empty_fragments(client) < 100_000
         await wait_all_tasks_blocked()
         assert it.refused("lost") == 1
+
+
+@pytest.mark.parametrize(("messages", "reason"), [(INBOX, "malformed"), (INBOX + 1, "lost")])
+async def test_messages_that_nobody_asked_for_wait_in_bounded_number(autojump_clock, messages, reason):
+    # All in one chunk, so that nothing but their number bounds them. The first is an honest one.
+    async with world() as it:
+        handshake = handshake_of(it.cluster_config)
+        client = await RawClient.call(it.network, headers=handshake.headers())
+        first = client.websocket.send(TextMessage(handshake.first_frame()))
+        await client.stream.send_all(first + b"\x81\x80\x00\x00\x00\x00" * (messages - 1))
+        events = await client.wait_end()
+        assert [type(event) for event in events] == [TextMessage] * (reason == "malformed")
+        assert it.portal.statistics().refused == {reason: 1}
 
 
 @pytest.mark.parametrize("closing", [False, True])
@@ -507,6 +522,27 @@ async def test_an_honest_handshake_object_serves_as_server_too():
     server = ServerHandshake(local_of(portal_config), portal_config.clients, client.headers(), unix_seconds=0)
     client.receive(server.receive(client.first_frame()).frame)
     assert portal_config.port == PORT
+
+
+async def test_payloads_right_behind_the_end_of_the_handshake_all_arrive_in_order(autojump_clock):
+    # In one piece with it: the dialling side learns their limits only from the message before them.
+    portal_config, cluster_config = introduce()
+    network = MemoryNetwork()
+    (listener,) = await network.listen(portal_config.ip, portal_config.port)
+    texts = [str(number) for number in range(40)]
+    async with listener, open_service(cluster_config, network=network) as cluster:
+        server = RawServer(await listener.accept(), portal_config)
+        handshake = await server.accept()
+        await server.send_text(handshake.receive(await server.receive_text()).frame)
+        handshake.receive(await server.receive_text())
+        answer = handshake.answer()
+        session = answer.established.session
+        frames = [answer.frame, *map(session.seal, texts)]
+        await server.stream.send_all(b"".join(server.websocket.send(TextMessage(frame)) for frame in frames))
+        assert isinstance(await cluster.events.receive(), Connected)
+        for text in texts:
+            assert await cluster.events.receive() == Received(PORTAL, text)
+        await server.stream.aclose()
 
 
 @pytest.mark.parametrize("size", [300, 20_000])

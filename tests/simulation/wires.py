@@ -8,7 +8,7 @@ two agents: the next begins when both ends have let go of the last, as with the 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Final
@@ -81,6 +81,26 @@ class End:
         if len(self._out.texts) >= QUEUE and not self._out.ended:
             raise trio.WouldBlock
         self._put(text)
+
+    async def send_some(self, texts: Sequence[str]) -> None:
+        if self._out.ended:
+            raise ConnectionLostError("the line is cut")
+        for text in texts:
+            await self.send(text)
+
+    async def receive_some(self, most: int) -> list[str]:
+        texts = []
+        while len(texts) < most:
+            try:
+                texts.append(self.receive_nowait())
+            except trio.WouldBlock:
+                if texts:
+                    break
+                try:
+                    texts.append(await anext(self))
+                except StopAsyncIteration:
+                    raise ConnectionLostError("the line is cut") from None
+        return texts
 
     def receive_nowait(self) -> str:
         if not self._in.texts or self._in.texts[0][0] > trio.current_time():
