@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -25,7 +25,7 @@ from paddington import ConnectionLostError, PayloadTooLargeError, Peer
 from .board import size_of
 from .commands import Delete, Error, Put, Register, Sync, UnknownCommandError, Update, decode, encode
 from .errors import ParseError, StoreError
-from .job import Job
+from .job import Job, JobKeeper
 from .outbox import Outbox, Waiting
 from .outcome import Kind
 from .transport import Connection
@@ -86,16 +86,17 @@ class Link:
     # -- in ------------------------------------------------------------------------------------------------------
 
     async def _receive(self) -> None:
-        async for text in self._connection:
-            self._take(text)
-            with contextlib.suppress(trio.WouldBlock, ConnectionLostError):
-                for _ in range(BATCH - 1):
-                    self._take(self._connection.receive_nowait())
-            await self._agent.keep_up()
+        with contextlib.suppress(ConnectionLostError):
+            while True:
+                texts = await self._connection.receive_some(BATCH)
+                keeper = self._agent.peers.handle(self.peer)
+                for text in texts:
+                    self._take(text, keeper)
+                await self._agent.keep_up()
 
-    def _take(self, text: str) -> None:
+    def _take(self, text: str, keeper: JobKeeper) -> None:
         try:
-            command = decode(text, self._known, self._agent.peers.handle(self.peer))
+            command = decode(text, self._known, keeper)
         except UnknownCommandError as error:
             self._agent.refuse(self.peer, "unknown-command", str(error))
             self.outbox.add_text(encode(Error(str(error))))
@@ -109,29 +110,28 @@ class Link:
 
     async def _send(self) -> None:
         try:
-            await self._connection.send(encode(self._agent.registration()))
+            await self._connection.send_some([encode(self._agent.registration())])
             for text in self._board_texts():
                 await self._agent.wait_kept()
-                await self._connection.send(text)
+                await self._connection.send_some([text])
             while True:
                 found = [self._text_of(item) for item in await self.outbox.take(BATCH)]
                 await self._agent.wait_kept()
-                for waiting in found:
-                    if waiting is not None:
-                        await self._send_text(waiting)
+                await self._send_texts([text for text in found if text is not None])
         except ConnectionLostError:
             # The reading side ends with the connection, and with it the link; what was not sent is in the next Sync.
             return
 
-    async def _send_text(self, text: str) -> None:
+    async def _send_texts(self, texts: Sequence[str]) -> None:
         try:
-            try:
-                self._connection.send_nowait(text)
-            except trio.WouldBlock:
-                await self._connection.send(text)
+            await self._connection.send_some(texts)
         except PayloadTooLargeError as error:
-            # Jobs were measured before they were taken, so this is a control command: the peer can live without it.
-            _log.error("a command for %s is not sent: %s", self.peer, error)
+            if len(texts) > 1:
+                for text in texts:
+                    await self._send_texts([text])
+            else:
+                # Jobs were measured before they were taken: this is a control command, and the peer can live without.
+                _log.error("a command for %s is not sent: %s", self.peer, error)
 
     def _text_of(self, item: str | Waiting) -> str | None:
         if isinstance(item, str):
