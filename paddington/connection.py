@@ -10,10 +10,10 @@ Three tasks, all in the nursery of the caller or the dialler that opened it, and
 - The *keeper* sleeps until something is due, by the times that the others note down: the answer to a `KEEPALIVE`, one
   timer per connection; the end of a line on which nothing was heard, or nothing taken, for `watchdog_seconds`. The
   first does not run while the reader waits for the user. The keeper also closes the line, whoever ended it.
-- A *writer* takes what `send` has queued. It is there only as long as there is something: the keeper must never be in
+- A *writer* takes what `send` has queued. It is there only as long as something is queued: the keeper must never be in
   the middle of a send, since it would miss what becomes due meanwhile.
 
-Who sends has the line to himself for that time (`begin`, `finish`). A send that is cut short leaves half a frame on the
+Whoever sends has the line alone for that time (`begin`, `finish`). A send that is cut short leaves half a frame on the
 wire, so it breaks the connection; time-outs go around the whole connection.
 
 When the line is lost, `receive` ends after what has come, `send` raises, and the user's task has some time to
@@ -334,7 +334,7 @@ class Connection:
         self._nursery = nursery
         nursery.start_soon(self._keep, name="keeper")
         try:
-            self._websocket.hand_over(self)
+            self._websocket.hand_over(self._take, self._hear_end)
         except ConnectionLostError as exc:
             self._lose(str(exc))
         if self._keepalive_owed:
@@ -353,10 +353,9 @@ class Connection:
             )
         await self.aclose()
 
-    # What comes: in the reader's task, from which it must not raise.
+    # What comes, in the reader's task.
 
-    def take(self, message: Frame) -> None:
-        """Open a frame of the peer. For the WebSocket, which reads it."""
+    def _take(self, message: Frame) -> None:
         self._last_heard = trio.current_time()
         try:
             texts = self._session.open_some(message)
@@ -375,8 +374,7 @@ class Connection:
             if len(self._incoming) >= self._limits.receive_queue:
                 self._websocket.stream.hold()
 
-    def lost(self, reason: str) -> None:
-        """Hear that nothing will come any more. For the WebSocket."""
+    def _hear_end(self, reason: str) -> None:
         # While closing, the library ends this side before the closing handshake is over.
         if not self._closing:
             self._lose(reason)

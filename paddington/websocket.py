@@ -22,7 +22,7 @@ No ping is ever sent: existing services take one for a message during the handsh
 
 import sys
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import trio
 import trio_websocket
@@ -61,20 +61,10 @@ Headers = list[tuple[bytes, bytes]]
 Message = str | bytes
 
 
-class Receiver(Protocol):
-    """Who is given all messages from some point on."""
-
-    def take(self, message: Message) -> None:
-        """Take a message, without waiting; whoever cannot keep up holds the stream. Must not raise."""
-
-    def lost(self, reason: str) -> None:
-        """Hear that no message will come any more; may be told more than once."""
-
-
 class WebSocket:
     """An open WebSocket that carries ASCII texts, or binary messages where they were agreed.
 
-    At first messages wait to be received one by one; `hand_over` gives them all to a receiver.
+    At first messages wait to be received one by one; `hand_over` gives them all to a function.
 
     Attributes:
         headers: Headers of the request (listening side) or of the answer (dialling side), until `hand_over`.
@@ -108,7 +98,8 @@ class WebSocket:
         self._closing = False
         self._inbox: list[Message] = []
         self._changed: trio.Event | None = None
-        self._receiver: Receiver | None = None
+        self._take: Callable[[Message], None] | None = None
+        self._lost: Callable[[str], None] | None = None
         self._delivering = False
         self._over = False
 
@@ -134,7 +125,7 @@ class WebSocket:
         except trio_websocket.ConnectionRejected as exc:
             self.stream.fail(f"the other side answered with HTTP status {exc.status_code}")
         except Exception as exc:
-            # The wall: the reason of the stream's end takes it up. But for what the receiver did wrong.
+            # The wall: the reason of the stream's end takes it up. But for a fault of ours.
             if self._delivering:
                 raise
             self.stream.fail(f"the peer broke the WebSocket protocol ({explain(exc)})")
@@ -154,21 +145,26 @@ class WebSocket:
         self._binary = binary
         self.stream.allow(frame_bytes + HEADER + CHUNK + margin)
 
-    def hand_over(self, receiver: Receiver) -> None:
-        """Give all messages to a receiver from now on, those first that wait; they obey the limits set by now.
+    def hand_over(self, take: Callable[[Message], None], lost: Callable[[str], None]) -> None:
+        """Give all messages to a function from now on, those first that wait; they obey the limits set by now.
+
+        Args:
+            take: Takes a message without waiting, in the reader's task; whoever cannot keep up holds the stream. What
+                it raises is taken for a fault of ours.
+            lost: Told the reason when no message will come any more; may be told more than once.
 
         Raises:
             ConnectionLostError: One of those that waited is none that this side takes.
         """
-        self._receiver = receiver
+        self._take, self._lost = take, lost
         # The list itself: the library still holds it.
         self.headers.clear()
         self._wire.forget_handshake()
-        while self._inbox:
-            receiver.take(self._checked(self._inbox.pop(0)))
         self.stream.let_go()
+        while self._inbox:
+            take(self._checked(self._inbox.pop(0)))
         if self._over:
-            receiver.lost(self._why())
+            lost(self._why())
 
     async def begin(self) -> None:
         """Wait for the turn to `write`, which lasts until `finish`; a checkpoint only where somebody else has it."""
@@ -234,10 +230,10 @@ class WebSocket:
 
     def _deliver(self, message: Message) -> None:
         self.stream.productive()
-        if self._receiver is not None:
+        if self._take is not None:
             message = self._checked(message)
             self._delivering = True
-            self._receiver.take(message)
+            self._take(message)
             self._delivering = False
         elif len(self._inbox) < INBOX:
             # It is looked at when it is received: by then its limits are known.
@@ -261,8 +257,8 @@ class WebSocket:
     def _end(self) -> None:
         self._over = True
         self._wake()
-        if self._receiver is not None:
-            self._receiver.lost(self._why())
+        if self._lost is not None:
+            self._lost(self._why())
 
     def _wake(self) -> None:
         if self._changed is not None:

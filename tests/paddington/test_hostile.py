@@ -15,7 +15,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessag
 from paddington import Connected, Disconnected, Limits, Peer, Received, ServiceConfig, open_service
 from paddington.handshake import ServerHandshake
 from paddington.testing import MemoryNetwork
-from paddington.websocket import INBOX
+from paddington.websocket import CHUNK, INBOX
 
 from .services import (
     CLUSTER,
@@ -542,6 +542,29 @@ async def test_payloads_right_behind_the_end_of_the_handshake_all_arrive_in_orde
         assert isinstance(await cluster.events.receive(), Connected)
         for text in texts:
             assert await cluster.events.receive() == Received(PORTAL, text)
+        await server.stream.aclose()
+
+
+async def test_payloads_right_behind_the_end_of_the_handshake_fill_the_queue_like_any_others(autojump_clock):
+    async def serve(connection):
+        await trio.sleep_forever()
+
+    portal_config, cluster_config = introduce(client_limits=Limits(receive_queue=1))
+    network = MemoryNetwork()
+    (listener,) = await network.listen(portal_config.ip, portal_config.port)
+    async with listener, open_service(cluster_config, network=network, serve=serve) as cluster:
+        server = RawServer(await listener.accept(), portal_config)
+        handshake = await server.accept()
+        await server.send_text(handshake.receive(await server.receive_text()).frame)
+        handshake.receive(await server.receive_text())
+        answer = handshake.answer()
+        frames = [answer.frame, *(answer.established.session.seal("x") for _ in range(100))]
+        data = b"".join(server.websocket.send(TextMessage(frame)) for frame in frames)
+        await server.stream.send_all(data)
+        await wait_all_tasks_blocked()
+        statistics = cluster.statistics().connections[PORTAL]
+        # What was in the chunk with the answer, and nothing of the next.
+        assert 1 <= statistics.waiting_to_receive <= CHUNK * len(frames) // len(data)
         await server.stream.aclose()
 
 
