@@ -2,9 +2,10 @@
 
 Three tasks, all in the nursery of the caller or the dialler that opened it, and one more while something is queued:
 
-- The *reader* is the library's (see `paddington.websocket`). It opens frames as they come and puts the payloads into a
-  bounded queue for the user. When the user is slow and the queue full it reads no more: then this peer's messages wait,
-  and nobody else's. What one read of the socket and one frame hold beyond the bound is kept all the same.
+- The *reader* is the library's (see `paddington.websocket`). It opens frames as they come and gives the payloads to the
+  function of `deliver`, or puts them into a bounded queue for the user. When the user is slow and the queue full it
+  reads no more: then this peer's messages wait, and nobody else's. What one read of the socket and one frame hold beyond
+  the bound is kept all the same.
 - The user's task gets the `Connection`. What it sends with `send_some` it writes itself; when it returns the connection
   closes in order: what is queued goes out, the WebSocket's closing handshake runs, both within `close_seconds`.
 - The *keeper* sleeps until something is due, by the times that the others note down: the answer to a `KEEPALIVE`, one
@@ -120,6 +121,8 @@ class Connection:
         self._outgoing, self._to_write = trio.open_memory_channel[str](limits.send_queue)
         self._incoming: list[str] = []
         self._takers = trio.lowlevel.ParkingLot()
+        self._taking: Callable[[list[str]], bool] | None = None
+        self._failure: Exception | None = None
         self._nursery: trio.Nursery | None = None
         self._writing = False
         self._sends_under_way = 0
@@ -248,6 +251,36 @@ class Connection:
         self._read_on()
         return texts
 
+    async def deliver(self, take: Callable[[list[str]], bool]) -> None:
+        """Give payloads to a function in the very step in which they are read, without a change of tasks.
+
+        Those first that wait in the queue. It returns when the function has had enough for now; from then on payloads
+        wait in the queue as ever, and a peer that sends on is slowed down when it is full. No checkpoint where the
+        function has had enough at once.
+
+        Args:
+            take: Is given one or more payloads, and must not wait for anything; returns whether it wants more.
+
+        Raises:
+            ConnectionLostError: The connection is over, and all that had come was given.
+            Exception: What the function raised.
+        """
+        if self._incoming:
+            texts, self._incoming = self._incoming, []
+            self._read_on()
+            if not take(texts):
+                return
+        self._taking, self._failure = take, None
+        try:
+            while self._taking is take:
+                if self.reason is not None:
+                    raise self._lost()
+                await self._takers.park()
+        finally:
+            self._taking = None
+        if self._failure is not None:
+            raise self._failure
+
     def __aiter__(self) -> "Connection":
         return self
 
@@ -355,24 +388,45 @@ class Connection:
 
     # What comes, in the reader's task.
 
-    def _take(self, message: Frame) -> None:
+    def _take(self, messages: Sequence[Frame]) -> None:
         self._last_heard = trio.current_time()
-        try:
-            texts = self._session.open_some(message)
-        except FrameError as exc:
-            self._drop(exc)
-            return
-        self._received += len(texts)
-        if KEEPALIVE in texts:
-            texts = [text for text in texts if text != KEEPALIVE]
+        came: list[str] = []
+        for message in messages:
+            try:
+                came += self._session.open_some(message)
+            except FrameError as exc:
+                # What came before it, first: it may end the connection.
+                self._hand_on(came)
+                came = []
+                self._drop(exc)
+        self._hand_on(came)
+
+    def _hand_on(self, came: list[str]) -> None:
+        self._received += len(came)
+        if KEEPALIVE in came:
+            came = [text for text in came if text != KEEPALIVE]
             self._answer_keepalive()
         # While closing, nobody will take it any more.
-        if texts and self.reason is None:
-            self._incoming.extend(texts)
-            if self._takers:
-                self._takers.unpark(count=len(texts))
-            if len(self._incoming) >= self._limits.receive_queue:
-                self._websocket.stream.hold()
+        if not came or self.reason is not None:
+            return
+        if self._taking is not None:
+            self._give(self._taking, came)
+            return
+        self._incoming += came
+        if self._takers:
+            self._takers.unpark(count=len(came))
+        if len(self._incoming) >= self._limits.receive_queue:
+            self._websocket.stream.hold()
+
+    def _give(self, take: Callable[[list[str]], bool], texts: list[str]) -> None:
+        wants_more = False
+        try:
+            wants_more = take(texts)
+        except Exception as exc:  # noqa: BLE001 - it is raised where `deliver` was called, not in the reader
+            self._failure = exc
+        if not wants_more:
+            self._taking = None
+            self._takers.unpark_all()
 
     def _hear_end(self, reason: str) -> None:
         # While closing, the library ends this side before the closing handshake is over.

@@ -98,7 +98,7 @@ class WebSocket:
         self._closing = False
         self._inbox: list[Message] = []
         self._changed: trio.Event | None = None
-        self._take: Callable[[Message], None] | None = None
+        self._take: Callable[[Sequence[Message]], None] | None = None
         self._lost: Callable[[str], None] | None = None
         self._delivering = False
         self._over = False
@@ -145,12 +145,12 @@ class WebSocket:
         self._binary = binary
         self.stream.allow(frame_bytes + HEADER + CHUNK + margin)
 
-    def hand_over(self, take: Callable[[Message], None], lost: Callable[[str], None]) -> None:
+    def hand_over(self, take: Callable[[Sequence[Message]], None], lost: Callable[[str], None]) -> None:
         """Give all messages to a function from now on, those first that wait; they obey the limits set by now.
 
         Args:
-            take: Takes a message without waiting, in the reader's task; whoever cannot keep up holds the stream. What
-                it raises is taken for a fault of ours.
+            take: Takes the messages of one chunk without waiting, in the reader's task; whoever cannot keep up holds
+                the stream. What it raises is taken for a fault of ours.
             lost: Told the reason when no message will come any more; may be told more than once.
 
         Raises:
@@ -161,8 +161,9 @@ class WebSocket:
         self.headers.clear()
         self._wire.forget_handshake()
         self.stream.let_go()
-        while self._inbox:
-            take(self._checked(self._inbox.pop(0)))
+        waiting, self._inbox = self._inbox, []
+        if waiting:
+            self._pass_on(take, waiting)
         if self._over:
             lost(self._why())
 
@@ -212,7 +213,9 @@ class WebSocket:
         message = self._inbox.pop(0)
         if not self._inbox:
             self.stream.let_go()
-        return self._checked(message)
+        if (problem := self._problem(message)) is not None:
+            raise self._refused(problem)
+        return message
 
     async def aclose(self, *, seconds: float) -> None:
         """Close with the WebSocket's closing handshake if the peer takes part in it, and for certain.
@@ -228,31 +231,37 @@ class WebSocket:
         finally:
             await trio.aclose_forcefully(self.stream)
 
-    def _deliver(self, message: Message) -> None:
+    def _deliver(self, messages: list[Message]) -> None:
         self.stream.productive()
         if self._take is not None:
-            message = self._checked(message)
             self._delivering = True
-            self._take(message)
+            self._pass_on(self._take, messages)
             self._delivering = False
-        elif len(self._inbox) < INBOX:
-            # It is looked at when it is received: by then its limits are known.
-            self._inbox.append(message)
+        elif len(self._inbox) + len(messages) <= INBOX:
+            # They are looked at when they are received: by then their limits are known.
+            self._inbox += messages
             self.stream.hold()
             self._wake()
         else:
             raise self._refused(f"the peer sent more than {INBOX} messages without waiting for an answer")
 
-    def _checked(self, message: Message) -> Message:
+    def _pass_on(self, take: Callable[[Sequence[Message]], None], messages: list[Message]) -> None:
+        for index, message in enumerate(messages):
+            if (problem := self._problem(message)) is not None:
+                if index:
+                    take(messages[:index])
+                self._delivering = False
+                raise self._refused(problem)
+        take(messages)
+
+    def _problem(self, message: Message) -> str | None:
         if not self._binary and not isinstance(message, str):
-            raise self._refused("the peer sent a binary message")
+            return "the peer sent a binary message"
         if len(message) > self._frame_limit:
-            raise self._refused(
-                f"the peer sent a message of {len(message)} characters, more than {self._frame_limit}"
-            )
+            return f"the peer sent a message of {len(message)} characters, more than {self._frame_limit}"
         if isinstance(message, str) and not message.isascii():
-            raise self._refused("the peer sent a message that is not ASCII")
-        return message
+            return "the peer sent a message that is not ASCII"
+        return None
 
     def _end(self) -> None:
         self._over = True
@@ -286,16 +295,18 @@ class WebSocket:
 class _Wire(wsproto.WSConnection):
     """A wsproto connection that gives whole messages to a function, and all other events to whoever asks for events.
 
-    Rule 1. A message is given on in the step in which its last byte was read, and in order with the other events.
+    Rule 1. Messages are given on in the step in which their last bytes were read, in order with the other events, and
+            those of one chunk together: whoever takes them does each thing for all of them in turn.
     Rule 2. What is collected of a message in fragments is bounded by the stream below.
     """
 
     def __init__(
-        self, kind: wsproto.ConnectionType, deliver: Callable[[Message], None], end: Callable[[], None]
+        self, kind: wsproto.ConnectionType, deliver: Callable[[list[Message]], None], end: Callable[[], None]
     ) -> None:
         super().__init__(kind)
         self._deliver = deliver
         self._end = end
+        self._whole: list[Message] = []
         self._texts: list[str] = []
         self._bytes = bytearray()
         self._is_open = False
@@ -313,10 +324,12 @@ class _Wire(wsproto.WSConnection):
             if isinstance(event, TextMessage | BytesMessage):
                 self._collect(event)
             else:
+                self._give_on()
                 yield event
                 # The library has seen to it by now: it knows why, and has answered.
                 if isinstance(event, CloseConnection):
                     self._end()
+        self._give_on()
 
     def frames(self, messages: Sequence[Message]) -> bytes:
         """Make the frames of messages.
@@ -335,17 +348,22 @@ class _Wire(wsproto.WSConnection):
         # All parts of a message are of one kind: wsproto holds the peer to that.
         if isinstance(event, TextMessage):
             if event.message_finished and not self._texts:
-                self._deliver(event.data)
+                self._whole.append(event.data)
             else:
                 self._texts.append(event.data)
                 if event.message_finished:
                     texts, self._texts = self._texts, []
-                    self._deliver("".join(texts))
+                    self._whole.append("".join(texts))
         else:
             self._bytes += event.data
             if event.message_finished:
                 data, self._bytes = bytes(self._bytes), bytearray()
-                self._deliver(data)
+                self._whole.append(data)
+
+    def _give_on(self) -> None:
+        if self._whole:
+            messages, self._whole = self._whole, []
+            self._deliver(messages)
 
 
 async def open_client(

@@ -390,10 +390,10 @@ class Agent:
         if not self._store.is_kept(self._ticket):
             await self._store.wait_kept(self._ticket)
 
-    async def keep_up(self) -> None:
-        """Wait while the store is far behind, so that no peer outruns the disk."""
-        if self._store.statistics().waiting > self.limits.store_backlog:
-            await self.wait_kept()
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits for the store that links should read no more until it has caught up."""
+        return self._store.statistics().waiting > self.limits.store_backlog
 
     def _register(self, link: Link, register: Register) -> None:
         known = self.peers[link.peer]

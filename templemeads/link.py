@@ -4,8 +4,8 @@ A link lives in the task that paddington runs for the connection. It opens with 
 ``Sync`` commands as its size asks for, then the jobs that were deleted while the peer was away; after that two loops run
 side by side, one for each direction.
 
-Rule 1. Reading never waits for a handler, nor for another peer: a command is applied in one step (`Agent.receive`). It
-        waits for the store only when that is far behind.
+Rule 1. Reading never waits for a handler, nor for another peer: a command is applied in the step in which it was read
+        (`Agent.receive`). Nothing more is read only while the store is far behind.
 Rule 2. Nothing is sent before the store has kept what it tells of.
 Rule 3. The order of what is sent about one job is the order in which it changed.
 """
@@ -26,6 +26,7 @@ from .board import size_of
 from .commands import Delete, Error, Put, Register, Sync, UnknownCommandError, Update, decode, encode
 from .errors import ParseError, StoreError
 from .job import Job, JobKeeper
+from .logcontext import bound
 from .outbox import Outbox, Waiting
 from .outcome import Kind
 from .transport import Connection
@@ -36,8 +37,8 @@ if TYPE_CHECKING:
 _log = logging.getLogger("templemeads.link")
 
 BATCH: Final = 32
-"""Commands that are sent or read in one go, and sent between two looks at the store: enough to share a commit and a
-frame, few enough to keep both sides busy."""
+"""Commands that are sent in one go, between two looks at the store: enough to share a commit and a frame, few enough to
+keep both sides busy."""
 
 SYNC_CHARACTERS: Final = 60_000
 """Length of the jobs in one ``Sync``: at seven bytes a character (the worst that escaping does) still under 2 MiB frames."""
@@ -88,11 +89,15 @@ class Link:
     async def _receive(self) -> None:
         with contextlib.suppress(ConnectionLostError):
             while True:
-                texts = await self._connection.receive_some(BATCH)
-                keeper = self._agent.peers.handle(self.peer)
-                for text in texts:
-                    self._take(text, keeper)
-                await self._agent.keep_up()
+                await self._connection.deliver(self._take_all)
+                await self._agent.wait_kept()
+
+    def _take_all(self, texts: Sequence[str]) -> bool:
+        keeper = self._agent.peers.handle(self.peer)
+        with bound(peer=self.peer):
+            for text in texts:
+                self._take(text, keeper)
+        return not self._agent.is_behind
 
     def _take(self, text: str, keeper: JobKeeper) -> None:
         try:

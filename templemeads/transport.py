@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -19,22 +19,10 @@ class Connection(Protocol):
     def peer(self) -> Peer:
         """Who is at the other end."""
 
-    async def send(self, text: str) -> None:
-        """Queue a text; waits while the queue is full.
-
-        Raises:
-            paddington.PaddingtonError: The line is cut, or the text does not fit into a frame.
-
-        """
-
-    def send_nowait(self, text: str) -> None:
-        """Queue a text; raises as `send`, or ``trio.WouldBlock`` where that would wait."""
-
     async def send_some(self, texts: Sequence[str]) -> None:
         """Write texts to the line from this task, in order and in as few frames as they fit into, until it has taken them.
 
-        Each of `send` and `send_some` keeps its own order, and either may come first. Cancelled, it may have sent some
-        of them, and may have broken the connection.
+        Cancelled, it may have sent some of them, and may have broken the connection.
 
         Raises:
             paddington.PayloadTooLargeError: One does not fit into a frame (its `index` tells which); none was sent.
@@ -42,25 +30,14 @@ class Connection(Protocol):
 
         """
 
-    async def receive_some(self, most: int) -> list[str]:
-        """Take the texts that have arrived, up to ``most``; waits for the first, and is a checkpoint only then.
+    async def deliver(self, take: Callable[[list[str]], bool]) -> None:
+        """Give the texts that arrive to a function, one or more at a time, for as long as it returns that it wants more.
 
         Raises:
-            paddington.PaddingtonError: The line has ended.
+            paddington.PaddingtonError: The line has ended, and all that had arrived was given.
+            Exception: What the function raised.
 
         """
-
-    def receive_nowait(self) -> str:
-        """Take the next text that has arrived.
-
-        Raises:
-            trio.WouldBlock: None has.
-            paddington.PaddingtonError: The line has ended.
-
-        """
-
-    def __aiter__(self) -> AsyncIterator[str]:
-        """Iterate over the texts that arrive, until the line ends."""
 
     async def aclose(self) -> None:
         """Send what is queued, within a deadline, and close."""

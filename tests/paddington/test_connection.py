@@ -6,7 +6,7 @@ import logging
 import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
-from wsproto.events import CloseConnection, TextMessage
+from wsproto.events import BytesMessage, CloseConnection, TextMessage
 
 from paddington import (
     Connected,
@@ -18,6 +18,8 @@ from paddington import (
     Received,
     open_service,
 )
+from paddington.capabilities import FRAMINGS
+from paddington.local import LocalService
 from paddington.session import Session
 from paddington.testing import MemoryNetwork
 from paddington.websocket import CHUNK
@@ -495,6 +497,157 @@ async def test_several_tasks_may_take_payloads(autojump_clock):
         await cluster.connection(PORTAL).send_some([str(number) for number in range(10)])
         await wait_all_tasks_blocked()
         assert sorted(got, key=int) == [str(number) for number in range(10)]
+
+
+# Giving payloads to a function
+
+
+@pytest.mark.parametrize("dense", [True, False])
+async def test_payloads_are_given_in_order_the_waiting_ones_first_until_the_function_has_enough(
+    autojump_clock, dense
+):
+    texts = [str(number) for number in range(12)]
+    got = []
+    enough_at = []
+
+    def take(some):
+        got.extend(some)
+        return len(got) < 7
+
+    async def serve(connection):
+        await trio.sleep(3)  # the first wait in the queue by now
+        while len(got) < len(texts):
+            await connection.deliver(take)
+            enough_at.append(len(got))
+        await connection.send("all")
+
+    async with connected(serve=serve, dense_framing=dense) as (_, cluster):
+        line = cluster.connection(PORTAL)
+        await line.send_some(texts[:3])
+        await trio.sleep(10)
+        assert got == texts[:3]
+        for text in texts[3:]:
+            await line.send_some([text])
+            await wait_all_tasks_blocked()
+        assert await cluster.events.receive() == Received(PORTAL, "all")
+    assert got == texts
+    assert enough_at == [7, 8, 9, 10, 11, 12]
+
+
+async def test_what_a_function_raises_comes_out_where_it_was_given_and_harms_nobody(autojump_clock):
+    raised = []
+
+    def take(some):
+        raise ValueError(some[0])
+
+    async def serve(connection):
+        for _ in range(2):
+            with pytest.raises(ValueError, match="mine") as caught:
+                await connection.deliver(take)
+            raised.append(str(caught.value))
+        await connection.send("still here")
+
+    async with connected(serve=serve) as (_, cluster):
+        line = cluster.connection(PORTAL)
+        for number in range(2):
+            await line.send_some([f"mine {number}"])
+            await wait_all_tasks_blocked()
+        assert await cluster.events.receive() == Received(PORTAL, "still here")
+    assert raised == ["mine 0", "mine 1"]
+
+
+async def test_whoever_gives_payloads_on_is_told_the_end_after_the_last_of_them(autojump_clock):
+    got = []
+
+    def take(some):
+        got.extend(some)
+        return True
+
+    async def serve(connection):
+        with pytest.raises(ConnectionLostError, match="the line broke"):
+            await connection.deliver(take)
+        got.append("the end")
+
+    network = MemoryNetwork()
+    async with connected(network, serve=serve) as (_, cluster):
+        await cluster.connection(PORTAL).send_some(["1", "2"])
+        await wait_all_tasks_blocked()
+        network.cut()
+        network.block(8042)
+        await wait_all_tasks_blocked()
+        assert got == ["1", "2", "the end"]
+
+
+async def test_a_function_that_has_enough_slows_the_peer_until_it_is_given_again(autojump_clock):
+    texts = [f"{number} " + "x" * 5_000 for number in range(200)]
+    got = []
+    go_on = trio.Event()
+
+    def take(some):
+        got.extend(some)
+        return go_on.is_set()
+
+    async def serve(connection):
+        await connection.deliver(take)
+        await go_on.wait()
+        with contextlib.suppress(ConnectionLostError):
+            await connection.deliver(take)
+
+    async with connected(serve=serve, limits=Limits(receive_queue=4), dense_framing=False) as (_, cluster):
+        line = cluster.connection(PORTAL)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(line.send_some, texts)
+            await wait_all_tasks_blocked()
+            assert 1 <= len(got) < 10
+            assert line.statistics().sent < len(texts)
+            go_on.set()
+        await wait_all_tasks_blocked()
+        assert got == texts
+
+
+async def test_a_function_is_given_nothing_after_whoever_gave_it_was_cancelled(autojump_clock):
+    got = []
+
+    def take(some):
+        got.extend(some)
+        return True
+
+    async def serve(connection):
+        with trio.move_on_after(5):
+            await connection.deliver(take)
+        await trio.sleep(5)
+        got.append("late")
+        assert await connection.receive() == "2"
+        await connection.send("queued")
+
+    async with connected(serve=serve) as (_, cluster):
+        await cluster.send(PORTAL, "1")
+        await trio.sleep(7)
+        await cluster.send(PORTAL, "2")
+        assert await cluster.events.receive() == Received(PORTAL, "queued")
+    assert got == ["1", "late"]
+
+
+async def test_what_came_before_a_frame_that_ends_the_connection_is_not_lost_with_it(autojump_clock):
+    network = MemoryNetwork()
+    got = []
+
+    async def serve(connection):
+        with pytest.raises(ConnectionLostError, match="opened afresh"):
+            while True:
+                got.append(await connection.receive())
+        got.append("over")
+
+    portal_config, config = introduce()
+    local = LocalService.create("cluster", limits=Limits(), framings=FRAMINGS)
+    async with open_service(portal_config, network=network, serve=serve):
+        client, _, outcome = await raw_cluster(network, config, local=local)
+        await wait_all_tasks_blocked()
+        frames = [outcome.session.seal_some([str(number)], 0)[0] for number in range(4)]
+        del frames[2]
+        await client.stream.send_all(b"".join(client.websocket.send(BytesMessage(frame)) for frame in frames))
+        await wait_all_tasks_blocked()
+        assert got == ["0", "1", "over"]
 
 
 # A user who does not keep up

@@ -102,6 +102,10 @@ class End:
                     raise ConnectionLostError("the line is cut") from None
         return texts
 
+    async def deliver(self, take: Callable[[list[str]], bool]) -> None:
+        while take(await self.receive_some(QUEUE)):
+            pass
+
     def receive_nowait(self) -> str:
         if not self._in.texts or self._in.texts[0][0] > trio.current_time():
             raise trio.WouldBlock
