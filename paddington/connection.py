@@ -42,8 +42,8 @@ from paddington.websocket import WebSocket
 logger: Final = logging.getLogger(__name__)
 
 SLICE: Final = 32
-"""Payloads that the writer takes from the queue at once; with the dense framing they share a frame. Without a bound
-the two sides of a busy line would take turns instead of working at once."""
+"""Payloads that are taken from a queue at once, to be written or to be given to the function of `deliver`; with the dense
+framing they share a frame. Without a bound the two sides of a busy line would take turns instead of working at once."""
 
 AT_ONCE: Final = 64 * 1024
 """Characters or bytes of frames from which on they are written: about what a socket takes at once."""
@@ -123,6 +123,7 @@ class Connection:
         self._takers = trio.lowlevel.ParkingLot()
         self._taking: Callable[[list[str]], bool] | None = None
         self._failure: Exception | None = None
+        self._enough = False
         self._nursery: trio.Nursery | None = None
         self._writing = False
         self._sends_under_way = 0
@@ -254,9 +255,10 @@ class Connection:
     async def deliver(self, take: Callable[[list[str]], bool]) -> None:
         """Give payloads to a function in the very step in which they are read, without a change of tasks.
 
-        Those first that wait in the queue. It returns when the function has had enough for now; from then on payloads
-        wait in the queue as ever, and a peer that sends on is slowed down when it is full. No checkpoint where the
-        function has had enough at once.
+        Those first that wait in the queue; and a slice at a time, so that what comes of one slice is on its way before
+        the next is begun. It returns when the function has had enough for now; from then on payloads wait in the queue
+        as ever, and a peer that sends on is slowed down when it is full. No checkpoint where the function has had enough
+        at once.
 
         Args:
             take: Is given one or more payloads, and must not wait for anything; returns whether it wants more.
@@ -265,21 +267,26 @@ class Connection:
             ConnectionLostError: The connection is over, and all that had come was given.
             Exception: What the function raised.
         """
-        if self._incoming:
-            texts, self._incoming = self._incoming, []
-            self._read_on()
-            if not take(texts):
-                return
-        self._taking, self._failure = take, None
-        try:
-            while self._taking is take:
-                if self.reason is not None:
-                    raise self._lost()
+        while True:
+            while self._incoming:
+                texts = self._incoming[:SLICE]
+                del self._incoming[:SLICE]
+                self._read_on()
+                if not take(texts):
+                    return
+                if self._incoming:
+                    await trio.lowlevel.checkpoint()
+            if self.reason is not None:
+                raise self._lost()
+            self._taking, self._failure, self._enough = take, None, False
+            try:
                 await self._takers.park()
-        finally:
-            self._taking = None
-        if self._failure is not None:
-            raise self._failure
+            finally:
+                self._taking = None
+            if self._failure is not None:
+                raise self._failure
+            if self._enough:
+                return
 
     def __aiter__(self) -> "Connection":
         return self
@@ -410,23 +417,24 @@ class Connection:
         if not came or self.reason is not None:
             return
         if self._taking is not None:
-            self._give(self._taking, came)
-            return
+            came = self._give(self._taking, came)
         self._incoming += came
         if self._takers:
             self._takers.unpark(count=len(came))
         if len(self._incoming) >= self._limits.receive_queue:
             self._websocket.stream.hold()
 
-    def _give(self, take: Callable[[list[str]], bool], texts: list[str]) -> None:
-        wants_more = False
+    def _give(self, take: Callable[[list[str]], bool], texts: list[str]) -> list[str]:
+        """Give the first slice of these payloads; return the others, which `deliver` will give from the queue."""
         try:
-            wants_more = take(texts)
+            self._enough = not take(texts[:SLICE])
         except Exception as exc:  # noqa: BLE001 - it is raised where `deliver` was called, not in the reader
             self._failure = exc
-        if not wants_more:
+        others = texts[SLICE:]
+        if others or self._enough or self._failure is not None:
             self._taking = None
             self._takers.unpark_all()
+        return others
 
     def _hear_end(self, reason: str) -> None:
         # While closing, the library ends this side before the closing handshake is over.

@@ -74,7 +74,7 @@ class Limits:
         keepalive_seconds: pause before a ``KEEPALIVE`` is answered (*wire*, section 5).
         send_queue: payloads waiting for the writer of one connection (ours).
         receive_queue: payloads waiting for the user of one connection, from which on nothing more is read; what the last
-            frame and the last 16 KiB held beyond it is kept (ours).
+            frame and the last 32 KiB held beyond it is kept (ours).
         events_queue: events of all connections waiting for the user of the service (ours).
         close_seconds: a closing handshake of the WebSocket takes at most so long (ours).
         dial_seconds: opening TCP, TLS and the WebSocket takes at most so long, each try (ours).

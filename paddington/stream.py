@@ -25,6 +25,7 @@ class GuardedStream(trio.abc.Stream):
     Args:
         stream: The stream below; it belongs to this object from now on.
         unproductive_limit: Most raw bytes between one `productive` and the next.
+        chunk: Most bytes that are received at once where the receiver does not say.
         greeting: What the other side begins with, if it is what we take it for.
 
     Attributes:
@@ -34,9 +35,12 @@ class GuardedStream(trio.abc.Stream):
         sending_since: When the send that is under way began, in seconds of the run's clock; infinity without one.
     """
 
-    def __init__(self, stream: trio.abc.Stream, *, unproductive_limit: int, greeting: bytes = b"") -> None:
+    def __init__(
+        self, stream: trio.abc.Stream, *, unproductive_limit: int, chunk: int, greeting: bytes = b""
+    ) -> None:
         self._stream = stream
         self._limit = unproductive_limit
+        self._chunk = chunk
         self._greeting = greeting
         self._unproductive = 0
         self._why: str | None = None
@@ -54,9 +58,10 @@ class GuardedStream(trio.abc.Stream):
         """Why it ended, in one sentence; None while it has not, or where we closed it ourselves."""
         return self._why
 
-    def allow(self, unproductive_limit: int) -> None:
-        """Set another limit and begin to count afresh."""
+    def allow(self, unproductive_limit: int, *, chunk: int) -> None:
+        """Set other limits and begin to count afresh."""
         self._limit = unproductive_limit
+        self._chunk = chunk
         self._unproductive = 0
 
     def productive(self) -> None:
@@ -135,7 +140,7 @@ class GuardedStream(trio.abc.Stream):
             await self._let_go.wait()
         self._check()
         try:
-            data = bytes(await self._stream.receive_some(max_bytes))
+            data = bytes(await self._stream.receive_some(self._chunk if max_bytes is None else max_bytes))
         except trio.BrokenResourceError as exc:
             self.fail(explain(exc))
             raise

@@ -22,7 +22,7 @@ from paddington.capabilities import FRAMINGS
 from paddington.local import LocalService
 from paddington.session import Session
 from paddington.testing import MemoryNetwork
-from paddington.websocket import CHUNK
+from paddington.websocket import PEERS_CHUNK
 
 from .services import CLUSTER, PORTAL, connected, introduce, raw_cluster, records
 
@@ -694,13 +694,13 @@ async def test_what_one_read_holds_beyond_the_queue_is_kept_and_no_more(autojump
     async with open_service(portal_config, network=network, serve=serve) as portal:
         client, _, outcome = await raw_cluster(network, config)
         await wait_all_tasks_blocked()
-        frames = [outcome.session.seal(str(number)) for number in range(60)]
+        frames = [outcome.session.seal(str(number)) for number in range(120)]
         data = b"".join(client.websocket.send(TextMessage(frame)) for frame in frames)
         await client.stream.send_all(data)
         await wait_all_tasks_blocked()
         statistics = portal.statistics().connections[CLUSTER]
-        in_one_chunk = CHUNK * len(frames) // len(data)
-        assert 1 <= statistics.waiting_to_receive <= in_one_chunk < 60
+        in_one_chunk = PEERS_CHUNK * len(frames) // len(data)
+        assert 1 <= statistics.waiting_to_receive <= in_one_chunk < 120
         release.set()
         await client.wait_end()
         assert got == [str(number) for number in range(statistics.waiting_to_receive)]

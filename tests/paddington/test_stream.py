@@ -17,10 +17,11 @@ from paddington.stream import GuardedStream
 from paddington.testing import PIPE_BYTES, MemoryNetwork
 
 PLENTY = 10**9
+CHUNK = 16 * 1024
 
 
 def guarded(stream, limit=PLENTY):
-    return GuardedStream(stream, unproductive_limit=limit)
+    return GuardedStream(stream, unproductive_limit=limit, chunk=CHUNK)
 
 
 async def memory_pair():
@@ -122,7 +123,7 @@ async def test_bytes_without_a_message_are_limited():
 @pytest.mark.parametrize("pieces", [[b"HTTP/1.1 101"], [b"H", b"TT", b"P/1", b".1 101"]])
 async def test_the_expected_greeting_passes_in_any_pieces(pieces):
     one, other = memory_stream_pair()
-    stream = GuardedStream(one, unproductive_limit=PLENTY, greeting=b"HTTP/1.")
+    stream = GuardedStream(one, unproductive_limit=PLENTY, chunk=CHUNK, greeting=b"HTTP/1.")
     for piece in pieces:
         await other.send_all(piece)
         assert await stream.receive_some() == piece
@@ -133,7 +134,7 @@ async def test_the_expected_greeting_passes_in_any_pieces(pieces):
 @pytest.mark.parametrize("pieces", [[b"SSH-2.0"], [b"HT", b"TQ"], [b"HTTP/2"]])
 async def test_another_greeting_is_told_at_once(pieces):
     one, other = memory_stream_pair()
-    stream = GuardedStream(one, unproductive_limit=PLENTY, greeting=b"HTTP/1.")
+    stream = GuardedStream(one, unproductive_limit=PLENTY, chunk=CHUNK, greeting=b"HTTP/1.")
     for piece in pieces[:-1]:
         await other.send_all(piece)
         await stream.receive_some()
@@ -148,7 +149,7 @@ async def test_a_new_limit_counts_afresh():
     stream = guarded(one, limit=4)
     await other.send_all(b"1234")
     await stream.receive_some()
-    stream.allow(6)
+    stream.allow(6, chunk=CHUNK)
     await other.send_all(b"123456")
     assert await stream.receive_some() == b"123456"
 
