@@ -192,7 +192,7 @@ class Board:
             return self.merge(job, now)
         original = self._original_of(job, now)
         if original is None:
-            return self.merge(job, now)
+            return self._add(job, now)
         waiting = len(self._waiting.get(original.id.int, ()))
         age = now - original.created
         if waiting >= self.limits.duplicates or age > self.limits.duplicate_age_seconds:
@@ -210,24 +210,19 @@ class Board:
             RefusedError: The board is full, the id stands for another command, or the version is out of range.
 
         """
-        if job.version > LARGEST_VERSION:
-            raise RefusedError(f"The version {job.version} is above {LARGEST_VERSION}")
         number = job.id.int
         if self._tombstones and (grave := self._tombstones.get(number)) is not None:
             require_same_command(grave, job)
             return Merged(job, Change.DELETED)
         there = self._jobs.get(number)
         if there is None:
-            self._require_room(job)
-            self._enter(job, self._deadline(job, now))
-            change = Change.NEW
-        else:
-            require_same_command(there, job)
-            if winner(there, job) is there:
-                return Merged(there, Change.UNCHANGED)
-            self._replace(there, job)
-            change = Change.NEWER
-        return Merged(job, change, self._end_duplicates_of(job, now))
+            return self._add(job, now)
+        _require_version(job)
+        require_same_command(there, job)
+        if winner(there, job) is there:
+            return Merged(there, Change.UNCHANGED)
+        self._replace(there, job)
+        return Merged(job, Change.NEWER, self._end_duplicates_of(job, now))
 
     def remove(self, job: Job, now: float) -> Removed:
         """Remove a job and remember that (rule 2); duplicates of it wait no longer.
@@ -314,24 +309,28 @@ class Board:
         if deleted:
             self._entomb(job, deadline)
         else:
-            self._enter(job, deadline)
+            self._enter(job, deadline, size_of(job))
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _require_room(self, job: Job) -> None:
-        if len(self._jobs) >= self.limits.board_jobs:
+    def _add(self, job: Job, now: float) -> Merged:
+        _require_version(job)
+        size, limits = size_of(job), self.limits
+        if len(self._jobs) >= limits.board_jobs:
             raise RefusedError(f"The board is full: it holds {len(self._jobs)} jobs")
-        if self._characters + size_of(job) > self.limits.board_characters:
+        if self._characters + size > limits.board_characters:
             raise RefusedError(f"The board is full: its jobs hold {self._characters} characters")
-        if self._unfinished >= self.limits.jobs_in_flight and not job.is_finished:
+        if self._unfinished >= limits.jobs_in_flight and not job.is_finished:
             raise RefusedError(
                 f"{self._unfinished} jobs are under way with this peer already, which is the limit"
             )
+        self._enter(job, self._deadline(job, now), size)
+        return Merged(job, Change.NEW, self._end_duplicates_of(job, now))
 
-    def _enter(self, job: Job, deadline: float) -> None:
+    def _enter(self, job: Job, deadline: float, size: int) -> None:
         number = job.id.int
         self._jobs[number] = job
-        self._characters += size_of(job)
+        self._characters += size
         self._set_deadline(job, deadline)
         finished = job.is_finished
         self._unfinished += not finished
@@ -430,6 +429,11 @@ class Board:
 def _key(job: Job) -> _Key:
     # Only jobs of the whole same path are duplicates: a stranger's job must not take over this one's result.
     return job.command if job.forwarded_for is None else (job.command, job.forwarded_for)
+
+
+def _require_version(job: Job) -> None:
+    if job.version > LARGEST_VERSION:
+        raise RefusedError(f"The version {job.version} is above {LARGEST_VERSION}")
 
 
 def require_same_command(there: Job, came: Job) -> None:

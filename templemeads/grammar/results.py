@@ -230,11 +230,13 @@ def _inner(vec: str) -> str:
 
 
 def _type_name(value: object, instruction: Instruction | None) -> str:
+    if (name := _name(type(value))) is not None:
+        return name
     if isinstance(value, Mapping):
         if all(isinstance(key, Volume) and isinstance(quota, Quota) for key, quota in value.items()):
             return QUOTAS_BY_VOLUME
         raise TypeError("A mapping is a result only from Volume to Quota")
-    if isinstance(value, Sequence) and not isinstance(value, str | bytes) and _name(type(value)) is None:
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         return _name_of_list(value, instruction)
     return _name_of_one(value)
 

@@ -76,9 +76,7 @@ def refuse_repeated(value: Mapping[str, JSON], fields: Container[str]) -> None:
         ParseError: It does.
 
     """
-    for name in value:
-        if not name.isascii():
-            refuse_surrogates(name)
+    refuse_surrogates("".join(value))
     if isinstance(value, RepeatedKeys):
         seen: set[str] = set()
         for name, _ in value.pairs:
@@ -130,7 +128,7 @@ def dump_json(value: JSON) -> str:
 
     """
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=thaw)
+        text = _ENCODER.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise ParseError(f"This value has no JSON form: {error}") from error
     refuse_surrogates(text)
@@ -168,4 +166,5 @@ def _object(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
     return value if len(value) == len(pairs) else RepeatedKeys(pairs)
 
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=thaw)
 _DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_int=_integer, parse_constant=_refuse_constant)
