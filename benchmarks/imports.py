@@ -13,7 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from harness import ROOT, Report, arguments, finish, scratch
+from harness import ROOT, Report, arguments, finish
+from workers import scratch
 
 HANDLERS = "from templemeads import Agent, AgentConfig, Handlers, Job, open_agent; from templemeads.grammar import AddUser"
 CONTESTANTS = {
