@@ -280,13 +280,13 @@ class Agent:
             raise RefusedError(f"The agent {self.name!r} is stopping and takes no more jobs")
         if self._restarting:
             raise RefusedError(RESTARTING)
-        job = job.kept_by(self.peers.handle(peer))
-        kept, outcome = self.exchange.submit(job, peer, self.now())
+        handle = self.peers.handle(peer)
+        kept, outcome = self.exchange.submit(job.kept_by(handle), peer, self.now())
         with bound(agent=self.name, peer=peer, job=kept.id):
             _log.info("put %s to %s from %s", kept, peer.name, self.name)
             self._carry_out(outcome)
         await self.wait_kept()
-        return kept.kept_by(self.peers.handle(peer))
+        return kept.kept_by(handle)
 
     async def wait_job(self, peer: Peer, job: Job) -> Job:
         """Wait until a job is finished (`Job.wait`)."""

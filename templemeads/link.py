@@ -56,7 +56,8 @@ class Link:
     def __init__(self, agent: Agent, connection: Connection) -> None:
         self._agent = agent
         self._connection = connection
-        self.peer: Peer = connection.peer
+        # The object that everything of this agent is filed under: a look-up by it compares nothing.
+        self.peer: Peer = agent.peers[connection.peer].peer
         self.is_registered = False
         self.routes_told: dict[str, str] = {}
         self.outbox = Outbox(agent.limits.updates_queued, agent.limits.queued_characters)

@@ -47,11 +47,14 @@ class AgentPeer:
     zone: str = "default"
     agent_type: AgentType | None = attrs.field(default=None, eq=False)
     _desk: Desk | None = attrs.field(default=None, eq=False, repr=False, alias="desk")
-    peer: Peer = attrs.field(init=False, eq=False, repr=False)
+    peer: Peer = attrs.field(
+        default=attrs.Factory(lambda made: Peer(made.name, made.zone), takes_self=True), eq=False, repr=False
+    )
 
-    @peer.default
-    def _named(self) -> Peer:
-        return Peer(self.name, self.zone)
+    @classmethod
+    def of(cls, peer: Peer, agent_type: AgentType | None, desk: Desk) -> AgentPeer:
+        """Make the handle of a peer: the very object, since boards and tables are looked up by it all the time."""
+        return cls(peer.name, peer.zone, agent_type, desk, peer)
 
     def __str__(self) -> str:
         return f"{self.name}@{self.zone}"
@@ -124,7 +127,7 @@ class Known:
         """Return the handle of this peer, the same one for as long as nothing in it changes."""
         kind = None if self.register is None else self.register.agent
         if self._handle is None or self._handle.agent_type is not kind:
-            self._handle = AgentPeer(self.peer.name, self.peer.zone, kind, desk)
+            self._handle = AgentPeer.of(self.peer, kind, desk)
         return self._handle
 
     @property
