@@ -41,7 +41,7 @@ from paddington.websocket import WebSocket
 
 logger: Final = logging.getLogger(__name__)
 
-SLICE: Final = 32
+SLICE: Final = 24
 """Payloads that are taken from a queue at once, to be written or to be given to the function of `deliver`; with the dense
 framing they share a frame. Without a bound the two sides of a busy line would take turns instead of working at once."""
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("templemeads.link")
 
-BATCH: Final = 32
+BATCH: Final = 24
 """Commands that are sent in one go, between two looks at the store: enough to share a commit and a frame, few enough to
 keep both sides busy."""
 
