@@ -37,8 +37,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger("templemeads.link")
 
 BATCH: Final = 24
-"""Commands that are sent in one go, between two looks at the store: enough to share a commit and a frame, few enough to
-keep both sides busy."""
+"""Commands that are sent in one go: enough to share a frame, few enough to keep both sides busy."""
+
+COMMIT: Final = 256
+"""Commands that wait for the store together. Each time takes up to two commits, which many shall share."""
 
 SYNC_CHARACTERS: Final = 60_000
 """Length of the jobs in one ``Sync``: at seven bytes a character (the worst that escaping does) still under 2 MiB frames."""
@@ -121,9 +123,11 @@ class Link:
                 await self._agent.wait_kept()
                 await self._connection.send_some([text])
             while True:
-                found = [self._text_of(item) for item in await self.outbox.take(BATCH)]
+                found = [self._text_of(item) for item in await self.outbox.take(COMMIT)]
                 await self._agent.wait_kept()
-                await self._send_texts([text for text in found if text is not None])
+                texts = [text for text in found if text is not None]
+                for at in range(0, len(texts), BATCH):
+                    await self._send_texts(texts[at : at + BATCH])
         except ConnectionLostError:
             # The reading side ends with the connection, and with it the link; what was not sent is in the next Sync.
             return

@@ -83,8 +83,11 @@ class SqliteStore:
         self._ticket = 0
         self._kept = 0
         self._failure: StoreError | None = None
+        self._committing = 0
         self._work = trio.Event()
-        self._progress = trio.Event()
+        # Who waits is in the commit that is under way or in the one after it, and is woken by that one alone.
+        self._end_of_this = trio.Event()
+        self._end_of_next = trio.Event()
         self._commits = 0
         self._seconds = 0.0
 
@@ -111,7 +114,7 @@ class SqliteStore:
         while self._kept < ticket:
             if self._failure is not None:
                 raise StoreError(str(self._failure)) from self._failure
-            await self._progress.wait()
+            await (self._end_of_this if ticket <= self._committing else self._end_of_next).wait()
 
     def statistics(self) -> StoreStatistics:
         """Return figures for operators."""
@@ -139,6 +142,8 @@ class SqliteStore:
         self._waiting, self._work = [], trio.Event()
         if not changes:
             return
+        self._committing = ticket
+        self._end_of_this, self._end_of_next = self._end_of_next, trio.Event()
         started = trio.current_time()
         try:
             # A thread that runs cannot be cancelled, but before it starts there is a moment in which it can: then the
@@ -150,13 +155,13 @@ class SqliteStore:
                 f"The store {self._path} cannot keep jobs: {error}. Nothing that was confirmed is lost; "
                 f"free space or repair the file, then start the agent again"
             )
-            self._progress.set()
+            self._end_of_this.set()
+            self._end_of_next.set()
             raise self._failure from error
         self._commits += 1
         self._seconds += trio.current_time() - started
         self._kept = ticket
-        self._progress.set()
-        self._progress = trio.Event()
+        self._end_of_this.set()
 
     async def close(self) -> None:
         """Commit what has come so far, unless a commit failed before, and close the file."""
