@@ -1,12 +1,17 @@
 """What goes over one connection, seen from a peer that follows the protocol page *wire*, section 5."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
 import attrs
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from paddington import Peer
 from templemeads import AgentType, Job, Limits, Status
 from templemeads.commands import Delete, Error, HealthCheck, Put, Register, Sync, Update
+from templemeads.store import MemoryStore, StoreStatistics
 from templemeads.testing.networks import EPOCH
 
 from .scripted import open_scripted
@@ -159,3 +164,46 @@ async def test_control_commands_for_a_peer_that_does_not_read_are_bounded(autoju
         for _ in range(10):
             link.outbox.add_text('{"Error":{"error":"x"}}')
         assert agent.statistics().dropped == 5
+
+
+class SlowStore(MemoryStore):
+    """A store that keeps nothing until the test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = trio.Event()
+
+    def is_kept(self, ticket: int) -> bool:
+        return self.goes_on.is_set() or ticket == 0
+
+    async def wait_kept(self, ticket: int) -> None:
+        if ticket:
+            await self.goes_on.wait()
+
+    def statistics(self) -> StoreStatistics:
+        return StoreStatistics(waiting=0 if self.goes_on.is_set() else self._ticket)
+
+
+async def test_a_link_reads_no_more_while_more_than_the_backlog_waits_for_the_store(autojump_clock):
+    async def forever(_):
+        await trio.sleep_forever()
+
+    store = SlowStore()
+
+    @asynccontextmanager
+    async def open_slow_store(agent: str) -> AsyncIterator[SlowStore]:
+        yield store
+
+    limits = Limits(store_backlog=3, shutdown_seconds=1)
+    async with open_scripted(forever, limits=limits, store=open_slow_store) as (agent, peer):
+        await peer.introduce()
+        held = []
+        for number in range(1, 7):
+            await peer.say(Put(put_job(number, f"portal.cluster add_user u{number}.proj.portal")))
+            await wait_all_tasks_blocked()
+            held.append(agent.statistics().jobs)
+        # Three wait and the fourth is taken, which is one too many: the others wait on the line.
+        assert held == [1, 2, 3, 4, 4, 4]
+        store.goes_on.set()
+        await wait_all_tasks_blocked()
+        assert agent.statistics().jobs == 6
