@@ -105,9 +105,11 @@ def winner(one: Job, other: Job) -> Job:
 
 def size_of(job: Job) -> int:
     """Return how many characters of foreign text a job holds on to."""
-    size = len(job.command)
-    if job.result_text is not None:
-        size += len(job.result_text)
+    return len(job.command) + _size_beside_command(job)
+
+
+def _size_beside_command(job: Job) -> int:
+    size = 0 if job.result_text is None else len(job.result_text)
     if job.error is not None:
         size += len(job.error.message)
     return size if job.forwarded_for is None else size + len(str(job.forwarded_for))
@@ -341,7 +343,8 @@ class Board:
         number = job.id.int
         self._unindex(there, number)
         self._jobs[number] = job
-        self._characters += size_of(job) - size_of(there)
+        # By rule 3 the command is the same.
+        self._characters += _size_beside_command(job) - _size_beside_command(there)
         if job.expires != there.expires:
             self._set_deadline(job, self._deadline_of(there))
         self._unfinished -= job.is_finished and not there.is_finished

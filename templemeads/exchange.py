@@ -295,9 +295,9 @@ class Exchange:
                 return
         else:
             self._record(sender, merged, outcome)
-            for ended in (merged.job, *merged.ended):
-                if ended.is_finished:
-                    outcome.sends.append(Send(sender, Kind.UPDATE, ended))
+            if merged.job.is_finished:
+                outcome.sends.append(Send(sender, Kind.UPDATE, merged.job))
+            outcome.sends += [Send(sender, Kind.UPDATE, ended) for ended in merged.ended]
         if not merged.job.is_finished and merged.job.status is not Status.DUPLICATE:
             self._move_on(sender, place, merged.job, now, outcome)
 
@@ -466,7 +466,8 @@ class Exchange:
 
     def _record(self, peer: Peer, merged: Merged, outcome: Outcome) -> None:
         outcome.writes.append(Write(peer, merged.job))
-        outcome.writes += [Write(peer, ended) for ended in merged.ended]
+        if merged.ended:
+            outcome.writes += [Write(peer, ended) for ended in merged.ended]
 
     def _answer_refused(
         self, sender: Peer, job: Job, message: str, kind: str, now: float, outcome: Outcome
