@@ -194,6 +194,7 @@ class Board:
             return self.merge(job, now)
         original = self._original_of(job, now)
         if original is None:
+            _require_version(job)
             return self._add(job, now)
         waiting = len(self._waiting.get(original.id.int, ()))
         age = now - original.created
@@ -212,6 +213,7 @@ class Board:
             RefusedError: The board is full, the id stands for another command, or the version is out of range.
 
         """
+        _require_version(job)
         number = job.id.int
         if self._tombstones and (grave := self._tombstones.get(number)) is not None:
             require_same_command(grave, job)
@@ -219,7 +221,6 @@ class Board:
         there = self._jobs.get(number)
         if there is None:
             return self._add(job, now)
-        _require_version(job)
         require_same_command(there, job)
         if winner(there, job) is there:
             return Merged(there, Change.UNCHANGED)
@@ -316,7 +317,6 @@ class Board:
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _add(self, job: Job, now: float) -> Merged:
-        _require_version(job)
         size, limits = size_of(job), self.limits
         if len(self._jobs) >= limits.board_jobs:
             raise RefusedError(f"The board is full: it holds {len(self._jobs)} jobs")

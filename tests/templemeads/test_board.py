@@ -82,6 +82,11 @@ def test_versions_above_the_limit_are_refused(version):
     else:
         with pytest.raises(RefusedError, match=str(version)):
             board.merge(copy, NOW)
+        with pytest.raises(RefusedError, match=str(version)):
+            board.put(copy, NOW)
+        board.remove(job(1), NOW)
+        with pytest.raises(RefusedError, match=str(version)):
+            board.merge(copy, NOW)
 
 
 def test_the_same_instruction_on_the_same_path_becomes_a_duplicate_and_takes_over_the_result():
