@@ -20,7 +20,7 @@ from workers import free_port, running
 from paddington import ServiceConfig
 from templemeads import Agent, AgentConfig, AgentType, Envelope, Handler, Job, JobError, run_agent
 from templemeads.limits import Limits
-from templemeads.store import OpenStore
+from templemeads.stores.store import OpenStore
 
 LIMITS = Limits(board_jobs=2_000_000, handlers=200, handlers_per_peer=200, finished_seconds=5)
 LIFETIME = 20

@@ -24,12 +24,12 @@ from harness import Report, arguments, finish
 from workers import Worker, next_order, open_worker, reply, resident_kib
 
 from paddington import Peer
-from templemeads.commands import Put, Update, decode, encode
-from templemeads.exchange import Exchange
 from templemeads.grammar import AddUser, UserIdentifier
-from templemeads.job import Job
+from templemeads.jobs.commands import Put, Update, decode, encode
+from templemeads.jobs.exchange import Exchange
+from templemeads.jobs.job import Job
+from templemeads.jobs.outcome import Write
 from templemeads.limits import Limits
-from templemeads.outcome import Write
 
 ASKER, RUNNER = Peer("portal"), Peer("cluster")
 LIMITS = Limits(board_jobs=10_000_000, jobs_in_flight=10_000_000, board_characters=2**40)

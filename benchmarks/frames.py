@@ -5,14 +5,14 @@ from __future__ import annotations
 from harness import Report
 
 from paddington import Limits
-from paddington.codec import EnvelopeCodec
-from paddington.crypto import Key, Salt
-from paddington.dense import DenseKeys, DenseSession
-from paddington.envelope import EnvelopeKeys, Mark
-from paddington.replay import InfoMemory
-from paddington.session import Session
-from templemeads.commands import Put, Update, encode
-from templemeads.job import Job
+from paddington.protocol.codec import EnvelopeCodec
+from paddington.protocol.crypto import Key, Salt
+from paddington.protocol.dense import DenseKeys, DenseSession
+from paddington.protocol.envelope import EnvelopeKeys, Mark
+from paddington.protocol.replay import InfoMemory
+from paddington.protocol.session import Session
+from templemeads.jobs.commands import Put, Update, encode
+from templemeads.jobs.job import Job
 
 TEXT = "portal.cluster add_user u1234.proj.portal"
 

@@ -17,7 +17,7 @@ from workers import free_port, processor_seconds, resident_kib, scratch
 
 from paddington import Connection, Limits, ServiceConfig, open_service
 from templemeads import AgentConfig, AgentType
-from templemeads.commands import Register, Sync, encode
+from templemeads.jobs.commands import Register, Sync, encode
 
 AT_ONCE = Limits().unauthenticated_per_address // 2
 """Handshakes under way: fewer than an agent allows to one address."""

@@ -16,12 +16,12 @@ from harness import Report, arguments, finish
 from workers import file_system, scratch
 
 from paddington import Peer
-from paddington.crypto import Key, seal
-from templemeads.commands import Put, Update, decode, encode
+from paddington.protocol.crypto import Key, seal
 from templemeads.grammar import Instruction
-from templemeads.job import Job
-from templemeads.outcome import Write
-from templemeads.store_sqlite import open_sqlite_store
+from templemeads.jobs.commands import Put, Update, decode, encode
+from templemeads.jobs.job import Job
+from templemeads.jobs.outcome import Write
+from templemeads.stores.sqlite import open_sqlite_store
 
 COMMITS = (1, 32, 1000)
 """Jobs in one commit of the store."""

@@ -24,9 +24,9 @@ from workers import Worker, next_order, open_worker, reply, scratch
 
 from paddington import Peer
 from templemeads import AgentConfig
-from templemeads.job import Job
-from templemeads.outcome import Write
-from templemeads.store import BoardStore, MemoryStore
+from templemeads.jobs.job import Job
+from templemeads.jobs.outcome import Write
+from templemeads.stores.store import BoardStore, MemoryStore
 
 LIFETIME = 3000
 PATIENCE = 300

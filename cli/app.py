@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import click
 
-from .group import Failure, LazyGroup
+from cli.group import Failure, LazyGroup
 
 if TYPE_CHECKING:
     # Nothing reads these annotations at run time, and the import costs more than --help may take
     from templemeads import AgentConfig, AgentType, Handler  # noqa: TC004
-    from templemeads.notifications import NotificationHandler  # noqa: TC004
+    from templemeads.operations.notifications import NotificationHandler  # noqa: TC004
 
 CONFIG_VARIABLE: Final = "TEMPLEMEADS_CONFIG"
 SOCKET_VARIABLE: Final = "TEMPLEMEADS_SOCKET"
@@ -139,7 +139,7 @@ class App:
     @contextmanager
     def edit(self) -> Iterator[AgentConfig]:
         """Read the configuration, and write back what the ``with`` block has made of it; others wait meanwhile."""
-        from paddington.files import locked
+        from paddington.config.files import locked
 
         if not self.config_path.parent.is_dir():
             self.load()  # says what is missing, and makes no directory

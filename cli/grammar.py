@@ -20,7 +20,7 @@ from templemeads.grammar import (
 from templemeads.grammar.explain import as_data, explain, markdown, overview
 from templemeads.grammar.kinds import KINDS, guess_kind
 from templemeads.grammar.table import MAX_LENGTH
-from templemeads.quoting import pointed, visible
+from templemeads.text import pointed, visible
 
 
 class Unreadable(click.ClickException):

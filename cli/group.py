@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import click
 
-from .output import harmless
+from cli.output import harmless
 
 FAILED: Final = 1
 NOT_RUNNING: Final = 3

@@ -13,7 +13,7 @@ from typing import Final, TextIO
 import click
 
 from templemeads.logcontext import bound_words, level_word
-from templemeads.quoting import visible
+from templemeads.text import visible
 
 LONGEST_MESSAGE: Final = 8_000
 LONGEST_TRACEBACK: Final = 20_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from .app import AGENT_COMMANDS, App, make_group
+from cli.app import AGENT_COMMANDS, App, make_group
 
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     **AGENT_COMMANDS,

@@ -8,10 +8,10 @@ from typing import Final
 
 import click
 
-from .group import Failure
-from .init import TYPES
-from .output import say
-from .unit import SERVICE_UNIT
+from cli.group import Failure
+from cli.init import TYPES
+from cli.output import say
+from cli.unit import SERVICE_UNIT
 
 HANDLERS: Final = Template('''\
 """What the agent $name does: one async function for each instruction that it understands.

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .app import App, pass_app
-from .control import server_socket
-from .group import Failure
-from .output import harmless, say
+from cli.app import App, pass_app
+from cli.control import server_socket
+from cli.group import Failure
+from cli.output import harmless, say
 
 if TYPE_CHECKING:
     from templemeads import AgentConfig, Handler
@@ -53,14 +53,13 @@ def run(
     """
     import trio
 
+    from cli.log import configure_logging
     from templemeads.config_check import advise
     from templemeads.logcontext import RecentLogs, bound
 
-    from .log import configure_logging
-
     config = app.load()
     if reload:
-        from .reload import command_without_reload, run_reloading
+        from cli.reload import command_without_reload, run_reloading
 
         sys.exit(trio.run(run_reloading, command_without_reload(), _watched(app, config, handler)))
     configure_logging(app.log_level, app.log_format)
@@ -94,9 +93,9 @@ async def _run(app: App, config: AgentConfig, handler: Handler, recent: RecentLo
     import trio
 
     from templemeads import Agent, run_agent
-    from templemeads.control import serve_control
-    from templemeads.monitor import monitor
-    from templemeads.systemd import feed_watchdog, notify, watchdog_seconds
+    from templemeads.daemon.control import serve_control
+    from templemeads.daemon.monitor import monitor
+    from templemeads.daemon.systemd import feed_watchdog, notify, watchdog_seconds
 
     agent: Agent | None = None
     async with trio.open_nursery() as nursery:
@@ -126,8 +125,8 @@ async def _serve_endpoint(nursery: object, agent: object) -> None:
 
     from paddington import ConfigError
     from templemeads import Agent
-    from templemeads.endpoint import serve_endpoint
-    from templemeads.metrics import AgentMetrics
+    from templemeads.daemon.endpoint import serve_endpoint
+    from templemeads.daemon.metrics import AgentMetrics
 
     assert isinstance(nursery, trio.Nursery)
     assert isinstance(agent, Agent)
@@ -146,9 +145,8 @@ async def _serve_endpoint(nursery: object, agent: object) -> None:
 
 
 def _handler(app: App, config: AgentConfig, named: str | None) -> Handler:
+    from cli.loading import load_handler
     from templemeads import refuse_every_job
-
-    from .loading import load_handler
 
     if named is not None:
         return load_handler(named, Path.cwd())
@@ -160,7 +158,7 @@ def _handler(app: App, config: AgentConfig, named: str | None) -> Handler:
 
 
 def _watched(app: App, config: AgentConfig, named: str | None) -> list[Path]:
-    from .loading import source_of
+    from cli.loading import source_of
 
     base = Path.cwd() if named is not None else app.config_path.absolute().parent
     spec = named or config.handler

@@ -7,12 +7,12 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from .app import App, pass_app
-from .group import Failure
-from .output import print_json, print_table, say, warn
+from cli.app import App, pass_app
+from cli.group import Failure
+from cli.output import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
-    from paddington.secrets import Encryption
+    from paddington.config.secrets import Encryption
     from templemeads import AgentConfig
 
 LONGEST_VALUE = 65_536
@@ -33,7 +33,7 @@ def encryption(app: App, environment: str | None, *, simple: bool, reencrypt: bo
     Example:
       OPENPORTAL_SECRET=... templemeads -c cluster.toml encryption --environment OPENPORTAL_SECRET
     """
-    from paddington.secrets import EnvironmentEncryption, SimpleEncryption
+    from paddington.config.secrets import EnvironmentEncryption, SimpleEncryption
 
     if environment is None and not simple:
         raise click.UsageError("Say how: --environment VARIABLE (the password is its value), or --simple")
@@ -114,7 +114,7 @@ def secret_list(app: App, *, as_json: bool) -> None:
     Example:
       templemeads -c cluster.toml secret list
     """
-    from paddington.secrets import is_legacy_secret
+    from paddington.config.secrets import is_legacy_secret
 
     config = app.load()
     lost = set(_unreadable(config))

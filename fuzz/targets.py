@@ -13,25 +13,25 @@ from collections.abc import Callable
 from typing import Final
 
 from paddington import Invite, Key, Limits, Peer, ServiceConfig
-from paddington.codec import EnvelopeCodec
-from paddington.crypto import Salt, seal_raw
-from paddington.dense import DenseKeys, DenseSession
-from paddington.envelope import EnvelopeKeys, Mark, open_frame, seal_frame
+from paddington.config.peer_config import ClientConfig, ServerConfig
+from paddington.config.toml import parse_toml
 from paddington.errors import ConfigError, FrameError, HandshakeError, JsonError
-from paddington.handshake import ClientHandshake, Send, ServerHandshake
-from paddington.jsontext import parse
-from paddington.local import LocalService
-from paddington.peer_config import ClientConfig, ServerConfig
-from paddington.replay import InfoMemory
-from paddington.salts import SentSalts
-from paddington.session import Session
-from paddington.toml import parse_toml
+from paddington.protocol.codec import EnvelopeCodec
+from paddington.protocol.crypto import Salt, seal_raw
+from paddington.protocol.dense import DenseKeys, DenseSession
+from paddington.protocol.envelope import EnvelopeKeys, Mark, open_frame, seal_frame
+from paddington.protocol.handshake import ClientHandshake, Send, ServerHandshake
+from paddington.protocol.jsontext import parse
+from paddington.protocol.local import LocalService
+from paddington.protocol.replay import InfoMemory
+from paddington.protocol.salts import SentSalts
+from paddington.protocol.session import Session
 from templemeads import AgentConfig, Destination, Instruction, Job, Notification, ParseError
-from templemeads.commands import Delete, Put, Sync, Update, decode, encode
-from templemeads.exchange import Exchange
 from templemeads.grammar import Command
 from templemeads.grammar.results import decode_result
 from templemeads.grammar.strictjson import parse_json
+from templemeads.jobs.commands import Delete, Put, Sync, Update, decode, encode
+from templemeads.jobs.exchange import Exchange
 
 Target = Callable[[bytes], None]
 

@@ -15,11 +15,12 @@ both sides keeps an encrypted connection between the two for as long as both run
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from paddington.config import ServiceConfig
-    from paddington.connection import Connection, ConnectionStatistics
-    from paddington.crypto import Key
-    from paddington.dialler import DialFailure
-    from paddington.errors import (
+    from .config.invite import Invite
+    from .config.peer_config import ClientConfig, ServerConfig
+    from .config.service_config import ServiceConfig
+    from .connection import Connection, ConnectionStatistics
+    from .dialler import DialFailure
+    from .errors import (
         ConfigError,
         ConnectionLostError,
         FrameError,
@@ -31,33 +32,32 @@ if TYPE_CHECKING:
         PeerNotConnectedError,
         ProtocolError,
     )
-    from paddington.invite import Invite
-    from paddington.limits import Limits
-    from paddington.messages import Connected, Disconnected, Event, Received
-    from paddington.network import Network, TcpNetwork
-    from paddington.peer import Peer
-    from paddington.peer_config import ClientConfig, ServerConfig
-    from paddington.service import Service, ServiceStatistics, open_service
+    from .events import Connected, Disconnected, Event, Received
+    from .limits import Limits
+    from .network import Network, TcpNetwork
+    from .peer import Peer
+    from .protocol.crypto import Key
+    from .service import Service, ServiceStatistics, open_service
 else:
-    from paddington.doors import door
+    from .lazy import door
 
     __getattr__, __dir__ = door(
         __name__,
         {
-            "ClientConfig": "peer_config",
+            "ClientConfig": "config.peer_config",
             "ConfigError": "errors",
-            "Connected": "messages",
+            "Connected": "events",
             "Connection": "connection",
             "ConnectionLostError": "errors",
             "ConnectionStatistics": "connection",
             "DialFailure": "dialler",
-            "Disconnected": "messages",
-            "Event": "messages",
+            "Disconnected": "events",
+            "Event": "events",
             "FrameError": "errors",
             "HandshakeError": "errors",
-            "Invite": "invite",
+            "Invite": "config.invite",
             "InviteError": "errors",
-            "Key": "crypto",
+            "Key": "protocol.crypto",
             "Limits": "limits",
             "Network": "network",
             "PaddingtonError": "errors",
@@ -66,10 +66,10 @@ else:
             "Peer": "peer",
             "PeerNotConnectedError": "errors",
             "ProtocolError": "errors",
-            "Received": "messages",
-            "ServerConfig": "peer_config",
+            "Received": "events",
+            "ServerConfig": "config.peer_config",
             "Service": "service",
-            "ServiceConfig": "config",
+            "ServiceConfig": "config.service_config",
             "ServiceStatistics": "service",
             "TcpNetwork": "network",
             "open_service": "service",

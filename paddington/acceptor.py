@@ -12,17 +12,17 @@ from typing import Final
 import attrs
 import trio
 
-from paddington.address import IPAddress, parse_address
-from paddington.causes import explain
-from paddington.connection import Connection
-from paddington.errors import ConfigError, HandshakeError, PaddingtonError, ProtocolError
-from paddington.gate import Gate, Ticket, holding
-from paddington.handshake import Answer, Identified, Send, ServerHandshake
-from paddington.host import Host, Opening
-from paddington.peer_config import ClientConfig
-from paddington.standby import Place
-from paddington.text import quoted
-from paddington.websocket import Headers, WebSocket, open_server
+from .causes import explain
+from .config.address import IPAddress, parse_address
+from .config.peer_config import ClientConfig
+from .connection import Connection
+from .context import Host, Opening
+from .errors import ConfigError, HandshakeError, PaddingtonError, ProtocolError
+from .gate import Gate, Ticket, holding
+from .protocol.handshake import Answer, Identified, Send, ServerHandshake
+from .standby import Place
+from .text import quoted
+from .websocket import Headers, WebSocket, open_server
 
 logger: Final = logging.getLogger(__name__)
 

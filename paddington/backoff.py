@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import attrs
 
-from paddington.limits import Limits
+from .limits import Limits
 
 
 @attrs.define(eq=False)

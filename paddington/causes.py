@@ -6,8 +6,8 @@ import ssl
 
 import trio
 
-from paddington.errors import PaddingtonError
-from paddington.text import quoted
+from .errors import PaddingtonError
+from .text import quoted
 
 
 def explain(error: BaseException) -> str:

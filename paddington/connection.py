@@ -30,14 +30,14 @@ from typing import Final, TypeAlias
 import attrs
 import trio
 
-from paddington.errors import ConnectionLostError, FrameError, PayloadTooLargeError
-from paddington.handshake import PeerInfo
-from paddington.limits import Limits
-from paddington.messages import KEEPALIVE
-from paddington.peer import Peer
-from paddington.refusals import Refusals
-from paddington.session import AnySession, Frame
-from paddington.websocket import WebSocket
+from .errors import ConnectionLostError, FrameError, PayloadTooLargeError
+from .events import KEEPALIVE
+from .limits import Limits
+from .peer import Peer
+from .protocol.handshake import PeerInfo
+from .protocol.session import AnySession, Frame
+from .refusals import Refusals
+from .websocket import WebSocket
 
 logger: Final = logging.getLogger(__name__)
 

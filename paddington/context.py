@@ -10,13 +10,13 @@ from typing import Final
 import attrs
 import trio
 
-from paddington.config import ServiceConfig
-from paddington.connection import Connection, Serve
-from paddington.limits import Limits
-from paddington.local import LocalService
-from paddington.network import Network
-from paddington.refusals import Refusals
-from paddington.standby import Place, Roster
+from .config.service_config import ServiceConfig
+from .connection import Connection, Serve
+from .limits import Limits
+from .network import Network
+from .protocol.local import LocalService
+from .refusals import Refusals
+from .standby import Place, Roster
 
 logger: Final = logging.getLogger(__name__)
 

@@ -8,17 +8,17 @@ from typing import Final, TypeAlias
 import attrs
 import trio
 
-from paddington.backoff import Backoff
-from paddington.causes import explain
-from paddington.connection import Connection
-from paddington.errors import ConnectionLostError, HandshakeError, PaddingtonError
-from paddington.handshake import ClientHandshake, Established, Send, Standing
-from paddington.host import Host, Opening
-from paddington.peer import Peer
-from paddington.peer_config import ServerConfig
-from paddington.standby import Place
-from paddington.url import Url
-from paddington.websocket import WebSocket, open_client
+from .backoff import Backoff
+from .causes import explain
+from .config.peer_config import ServerConfig
+from .config.url import Url
+from .connection import Connection
+from .context import Host, Opening
+from .errors import ConnectionLostError, HandshakeError, PaddingtonError
+from .peer import Peer
+from .protocol.handshake import ClientHandshake, Established, Send, Standing
+from .standby import Place
+from .websocket import WebSocket, open_client
 
 logger: Final = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import attrs
 
-from paddington.peer import Peer
+from .peer import Peer
 
 KEEPALIVE = "KEEPALIVE"
 """The payload that keeps an idle line alive (protocol page *wire*, section 5); never given to the user."""

@@ -10,9 +10,9 @@ from ipaddress import IPv6Address, IPv6Network
 
 import attrs
 
-from paddington.address import IPAddress
-from paddington.errors import HandshakeError
-from paddington.limits import Limits
+from .config.address import IPAddress
+from .errors import HandshakeError
+from .limits import Limits
 
 IPV6_PREFIX = 64
 """Who has one IPv6 address has the whole network of this length (security case 33.17)."""

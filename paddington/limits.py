@@ -6,8 +6,8 @@ from typing import Any, Self
 
 import attrs
 
-from paddington.errors import ConfigError
-from paddington.text import quoted
+from .errors import ConfigError
+from .text import quoted
 
 KIB = 1024
 MIB = 1024 * KIB

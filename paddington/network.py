@@ -9,7 +9,7 @@ from typing import Protocol
 
 import trio
 
-from paddington.address import IPAddress, canonical
+from .config.address import IPAddress, canonical
 
 BACKLOG = 512
 """Callers that the system lets wait for us to accept them."""

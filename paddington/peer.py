@@ -4,8 +4,8 @@ from typing import Self
 
 import attrs
 
-from paddington.errors import ConfigError
-from paddington.text import quoted
+from .errors import ConfigError
+from .text import quoted
 
 DEFAULT_ZONE = "default"
 """The zone of everyone who was not given one."""

@@ -10,21 +10,21 @@ from typing import Final
 import attrs
 import trio
 
-from paddington.acceptor import Acceptor
-from paddington.capabilities import FRAMINGS
-from paddington.config import ServiceConfig
-from paddington.connection import Connection, ConnectionStatistics, Serve
-from paddington.dialler import DialFailed, DialFailure, Dialler
-from paddington.errors import ConfigError
-from paddington.gate import Gate
-from paddington.host import Host
-from paddington.local import LocalService
-from paddington.messages import Connected, Disconnected, Event, Received
-from paddington.network import Network, TcpNetwork
-from paddington.peer import Peer
-from paddington.refusals import Refusals
-from paddington.standby import Roster
-from paddington.url import Url
+from .acceptor import Acceptor
+from .config.service_config import ServiceConfig
+from .config.url import Url
+from .connection import Connection, ConnectionStatistics, Serve
+from .context import Host
+from .dialler import DialFailed, DialFailure, Dialler
+from .errors import ConfigError
+from .events import Connected, Disconnected, Event, Received
+from .gate import Gate
+from .network import Network, TcpNetwork
+from .peer import Peer
+from .protocol.capabilities import FRAMINGS
+from .protocol.local import LocalService
+from .refusals import Refusals
+from .standby import Roster
 
 logger: Final = logging.getLogger(__name__)
 

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 import attrs
 import trio
 
-from paddington.connection import Connection
-from paddington.errors import HandshakeError, PeerNotConnectedError
-from paddington.limits import Limits
-from paddington.peer import Peer
+from .connection import Connection
+from .errors import HandshakeError, PeerNotConnectedError
+from .limits import Limits
+from .peer import Peer
 
 
 @attrs.define(eq=False)

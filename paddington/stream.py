@@ -15,8 +15,8 @@ import math
 
 import trio
 
-from paddington.causes import explain
-from paddington.text import quoted
+from .causes import explain
+from .text import quoted
 
 
 class GuardedStream(trio.abc.Stream):

@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 import trio
 
-from paddington.address import IPAddress, parse_address
+from .config.address import IPAddress, parse_address
 
 LOCALHOST: Final = parse_address("127.0.0.1")
 FIRST_FREE_PORT: Final = 49152

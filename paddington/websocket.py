@@ -30,14 +30,14 @@ import wsproto
 from wsproto.events import BytesMessage, CloseConnection, Event, TextMessage
 from wsproto.utilities import LocalProtocolError
 
-from paddington.causes import explain
-from paddington.errors import ConnectionLostError
-from paddington.stream import GuardedStream
-from paddington.text import quoted
+from .causes import explain
+from .errors import ConnectionLostError
+from .stream import GuardedStream
+from .text import quoted
 
 if TYPE_CHECKING:
-    from paddington.limits import Limits
-    from paddington.url import Url
+    from .config.url import Url
+    from .limits import Limits
 
 CHUNK: Final = 16 * 1024
 """Most bytes that are taken from the stream at once: what may be read beyond the end of a message.

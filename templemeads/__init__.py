@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .agent import Agent as Agent
-    from .agent import AgentStatistics as AgentStatistics
-    from .agent import open_agent as open_agent
-    from .agent import refuse_every_job as refuse_every_job
+    from .agent.agent import Agent as Agent
+    from .agent.agent import AgentStatistics as AgentStatistics
+    from .agent.agent import open_agent as open_agent
+    from .agent.agent import refuse_every_job as refuse_every_job
+    from .agent.envelope import Envelope as Envelope
+    from .agent.handlers import Handler as Handler
+    from .agent.handlers import Handlers as Handlers
     from .agent_type import AgentType as AgentType
     from .config import AgentConfig as AgentConfig
-    from .envelope import Envelope as Envelope
+    from .daemon.run import run_agent as run_agent
     from .errors import AgentStoppedError as AgentStoppedError
     from .errors import JobError as JobError
     from .errors import ParseError as ParseError
@@ -36,27 +39,24 @@ if TYPE_CHECKING:
     from .grammar import ProjectMapping as ProjectMapping
     from .grammar import UserIdentifier as UserIdentifier
     from .grammar import UserMapping as UserMapping
-    from .handlers import Handler as Handler
-    from .handlers import Handlers as Handlers
-    from .job import Job as Job
-    from .job import Status as Status
-    from .job_errors import ErrorInfo as ErrorInfo
+    from .jobs.error_info import ErrorInfo as ErrorInfo
+    from .jobs.job import Job as Job
+    from .jobs.job import Status as Status
     from .limits import Limits as Limits
-    from .peers import AgentPeer as AgentPeer
-    from .run import run_agent as run_agent
+    from .links.peers import AgentPeer as AgentPeer
 else:
-    from paddington.doors import door
+    from paddington.lazy import door
 
     __getattr__, __dir__ = door(
         __name__,
         {
-            "Agent": "agent",
-            "AgentStatistics": "agent",
-            "open_agent": "agent",
-            "refuse_every_job": "agent",
+            "Agent": "agent.agent",
+            "AgentStatistics": "agent.agent",
+            "open_agent": "agent.agent",
+            "refuse_every_job": "agent.agent",
             "AgentType": "agent_type",
             "AgentConfig": "config",
-            "Envelope": "envelope",
+            "Envelope": "agent.envelope",
             "AgentStoppedError": "errors",
             "JobError": "errors",
             "ParseError": "errors",
@@ -75,14 +75,14 @@ else:
             "ProjectMapping": "grammar",
             "UserIdentifier": "grammar",
             "UserMapping": "grammar",
-            "Handler": "handlers",
-            "Handlers": "handlers",
-            "Job": "job",
-            "Status": "job",
-            "ErrorInfo": "job_errors",
+            "Handler": "agent.handlers",
+            "Handlers": "agent.handlers",
+            "Job": "jobs.job",
+            "Status": "jobs.job",
+            "ErrorInfo": "jobs.error_info",
             "Limits": "limits",
-            "AgentPeer": "peers",
-            "run_agent": "run",
+            "AgentPeer": "links.peers",
+            "run_agent": "daemon.run",
             "grammar": "",
         },
     )

@@ -15,9 +15,9 @@ import attrs
 import tomlkit
 
 from paddington import ConfigError, ServiceConfig
-from paddington.config import WHOLE_TABLES
-from paddington.files import read_checked, write_private
-from paddington.toml import TableReader, edit_toml, format_toml, parse_toml, update
+from paddington.config.files import read_checked, write_private
+from paddington.config.service_config import WHOLE_TABLES
+from paddington.config.toml import TableReader, edit_toml, format_toml, parse_toml, update
 
 from .agent_type import AgentType
 from .errors import ParseError

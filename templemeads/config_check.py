@@ -15,13 +15,13 @@ from typing import Any, Final
 import attrs
 
 from paddington import ConfigError, ServiceConfig
-from paddington.config import HEALTHCHECK_KEY
-from paddington.secrets import PREFIX
-from paddington.toml import parse_toml
+from paddington.config.secrets import PREFIX
+from paddington.config.service_config import HEALTHCHECK_KEY
+from paddington.config.toml import parse_toml
 
 from .config import AgentConfig, store_path
 from .errors import ParseError
-from .quoting import quoted
+from .text import quoted
 
 _ROOT_KEYS: Final = ("agent", "store", "handler", "control", "service", "extras", "limits", "bridge")
 _SERVICE_KEYS: Final = (

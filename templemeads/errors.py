@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from .quoting import quoted
+from .text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Collection

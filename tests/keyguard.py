@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from paddington.crypto import Key
+from paddington.protocol.crypto import Key
 
 PIECE = 8
 """Bytes of a key that must not be seen in a row."""

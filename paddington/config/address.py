@@ -11,8 +11,8 @@ from typing import Any, Self, TypeAlias
 
 import attrs
 
-from paddington.errors import ConfigError
-from paddington.text import quoted
+from ..errors import ConfigError
+from ..text import quoted
 
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 IPNetwork: TypeAlias = IPv4Network | IPv6Network

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import attrs
 
-from paddington.errors import ConfigError
-from paddington.text import quoted
+from ..errors import ConfigError
+from ..text import quoted
 
 LARGEST = 1024 * 1024
 """Largest configuration file or invite, in bytes (security case P74)."""

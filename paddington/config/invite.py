@@ -6,14 +6,14 @@ from typing import Any, Self
 
 import attrs
 
-from paddington.crypto import Key
-from paddington.errors import ConfigError, InviteError
-from paddington.files import read_checked, write_private
-from paddington.names import check_name, check_zone
-from paddington.peer import DEFAULT_ZONE, Peer
-from paddington.text import quoted
-from paddington.toml import TableReader, format_toml, located, parse_toml
-from paddington.url import Url
+from ..errors import ConfigError, InviteError
+from ..peer import DEFAULT_ZONE, Peer
+from ..protocol.crypto import Key
+from ..text import quoted
+from .files import read_checked, write_private
+from .names import check_name, check_zone
+from .toml import TableReader, format_toml, located, parse_toml
+from .url import Url
 
 
 def check_key(key: Key, what: str) -> Key:

@@ -1,7 +1,7 @@
 """Rules for names of services and zones (protocol page *configuration*, section 3)."""
 
-from paddington.errors import ConfigError
-from paddington.text import quoted
+from ..errors import ConfigError
+from ..text import quoted
 
 NAME_BYTES = 64
 """Longest name, in UTF-8 bytes: the limit that identifiers of the grammar have too."""

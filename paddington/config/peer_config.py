@@ -4,14 +4,14 @@ from typing import Any, Self
 
 import attrs
 
-from paddington.address import Addresses, IPAddress
-from paddington.crypto import Key
-from paddington.errors import ConfigError
-from paddington.invite import Invite, check_key, check_type, check_url, read_key
-from paddington.names import check_name, check_zone
-from paddington.peer import DEFAULT_ZONE, Peer
-from paddington.text import quoted
-from paddington.toml import TableReader
+from ..errors import ConfigError
+from ..peer import DEFAULT_ZONE, Peer
+from ..protocol.crypto import Key
+from ..text import quoted
+from .address import Addresses, IPAddress
+from .invite import Invite, check_key, check_type, check_url, read_key
+from .names import check_name, check_zone
+from .toml import TableReader
 
 
 def as_addresses(value: str | IPAddress | Addresses | None) -> Addresses | None:

@@ -13,9 +13,9 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from paddington.crypto import PASSWORD_MEMORY_KIB_V1, Key, Random, open_sealed, password_key, seal
-from paddington.errors import ConfigError, SealError
-from paddington.text import quoted
+from ..errors import ConfigError, SealError
+from ..protocol.crypto import PASSWORD_MEMORY_KIB_V1, Key, Random, open_sealed, password_key, seal
+from ..text import quoted
 
 PREFIX: Final = "op-secret-v1:"
 SALT_SIZE: Final = 16

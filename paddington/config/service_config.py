@@ -12,16 +12,17 @@ from typing import Any, Final, Self
 import attrs
 import tomlkit
 
-from paddington.address import Addresses, IPAddress, parse_address
-from paddington.crypto import Key
-from paddington.errors import ConfigError
-from paddington.files import read_checked, write_private
-from paddington.invite import Invite
-from paddington.limits import Limits
-from paddington.names import check_name
-from paddington.peer import DEFAULT_ZONE, Peer
-from paddington.peer_config import ClientConfig, ServerConfig, as_addresses
-from paddington.secrets import (
+from ..errors import ConfigError
+from ..limits import Limits
+from ..peer import DEFAULT_ZONE, Peer
+from ..protocol.crypto import Key
+from ..text import quoted
+from .address import Addresses, IPAddress, parse_address
+from .files import read_checked, write_private
+from .invite import Invite
+from .names import check_name
+from .peer_config import ClientConfig, ServerConfig, as_addresses
+from .secrets import (
     Encryption,
     EnvironmentEncryption,
     SimpleEncryption,
@@ -29,9 +30,8 @@ from paddington.secrets import (
     encrypt_secret,
     password_of,
 )
-from paddington.text import quoted
-from paddington.toml import TableReader, edit_toml, format_toml, located, parse_toml, update
-from paddington.url import Url
+from .toml import TableReader, edit_toml, format_toml, located, parse_toml, update
+from .url import Url
 
 DEFAULT_IP: Final = "127.0.0.1"
 DEFAULT_PORT: Final = 8042

@@ -16,8 +16,8 @@ import tomlkit.exceptions
 import tomlkit.items
 from tomlkit.items import AoT, Item
 
-from paddington.errors import ConfigError
-from paddington.text import quoted
+from ..errors import ConfigError
+from ..text import quoted
 
 Value = TypeVar("Value")
 

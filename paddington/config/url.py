@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 import attrs
 
-from paddington.errors import ConfigError
-from paddington.text import quoted
+from ..errors import ConfigError
+from ..text import quoted
 
 SCHEMES = {"ws": "ws", "http": "ws", "wss": "wss", "https": "wss"}
 DEFAULT_PORTS = {"ws": 80, "wss": 443}

@@ -6,12 +6,12 @@ Protocol pages *wire*, section 5, and *newer-protocol*, section 5. Every existin
 import os
 from typing import Final
 
-from paddington.crypto import Random
-from paddington.envelope import RANDOM_SIZE, EnvelopeKeys, Mark, largest_value, open_frame, seal_frame
-from paddington.errors import FrameError, JsonError, PayloadError, PayloadTooLargeError
-from paddington.jsontext import parse, write_text
-from paddington.replay import FINGERPRINT_SIZE, LARGEST_NUMBER, is_number
-from paddington.session import Frame, Opened
+from ..errors import FrameError, JsonError, PayloadError, PayloadTooLargeError
+from .crypto import Random
+from .envelope import RANDOM_SIZE, EnvelopeKeys, Mark, largest_value, open_frame, seal_frame
+from .jsontext import parse, write_text
+from .replay import FINGERPRINT_SIZE, LARGEST_NUMBER, is_number
+from .session import Frame, Opened
 
 _WRAPPER: Final = len(f'{{"nonce":{LARGEST_NUMBER},"payload":}}')
 

@@ -21,7 +21,7 @@ from nacl.bindings import crypto_aead_xchacha20poly1305_ietf_encrypt as _xchacha
 from nacl.exceptions import CryptoError
 from nacl.pwhash import argon2i
 
-from paddington.errors import ConfigError, SealError
+from ..errors import ConfigError, SealError
 
 SIZE: Final = 32
 """Bytes of a key, a salt and an info."""

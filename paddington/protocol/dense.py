@@ -21,10 +21,10 @@ from typing import Final
 
 import attrs
 
-from paddington.crypto import NONCE_SIZE, TAG_SIZE, Deriver, Key, Salt, open_raw, seal_raw
-from paddington.errors import FrameError, PayloadError, PayloadTooLargeError
-from paddington.limits import Limits
-from paddington.session import Frame
+from ..errors import FrameError, PayloadError, PayloadTooLargeError
+from ..limits import Limits
+from .crypto import NONCE_SIZE, TAG_SIZE, Deriver, Key, Salt, open_raw, seal_raw
+from .session import Frame
 
 NAME: Final = "dense-1"
 """What the framing is called in the handshake."""

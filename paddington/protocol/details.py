@@ -12,11 +12,11 @@ from typing import Final
 
 import attrs
 
-from paddington import capabilities
-from paddington.crypto import Key
-from paddington.errors import ConfigError
-from paddington.replay import Stamp, is_number
-from paddington.text import quoted
+from ..errors import ConfigError
+from ..text import quoted
+from . import capabilities
+from .crypto import Key
+from .replay import Stamp, is_number
 
 PROTOCOL_VERSION: Final = 2
 """Version of the protocol in PeerDetails, in every release."""

@@ -25,9 +25,9 @@ from typing import Final, TypeAlias
 
 import attrs
 
-from paddington.crypto import NONCE_SIZE, SIZE, Deriver, Key, Random, Salt, open_raw, seal_raw
-from paddington.errors import FrameError, SealError
-from paddington.jsontext import parse, write
+from ..errors import FrameError, SealError
+from .crypto import NONCE_SIZE, SIZE, Deriver, Key, Random, Salt, open_raw, seal_raw
+from .jsontext import parse, write
 
 OVERHEAD: Final = 372
 """Characters of a frame beyond four per byte of its value."""

@@ -59,16 +59,16 @@ from typing import Protocol, TypeAlias, TypeVar
 
 import attrs
 
-from paddington import capabilities
-from paddington.crypto import Key, Salt
-from paddington.details import Details, Greeting, Problem, StandbyStatus
-from paddington.envelope import open_layers
-from paddington.errors import HandshakeError
-from paddington.handshake_line import HandshakeLine, parsed, read_frame
-from paddington.local import LocalService
-from paddington.peer import Peer
-from paddington.salts import SentSalts
-from paddington.session import AnySession, Frame
+from ..errors import HandshakeError
+from ..peer import Peer
+from . import capabilities
+from .crypto import Key, Salt
+from .details import Details, Greeting, Problem, StandbyStatus
+from .envelope import open_layers
+from .handshake_channel import HandshakeLine, parsed, read_frame
+from .local import LocalService
+from .salts import SentSalts
+from .session import AnySession, Frame
 
 __all__ = [
     "Answer",

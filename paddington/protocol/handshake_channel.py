@@ -1,14 +1,14 @@
 """The envelopes of one handshake: sealed and opened with keys that change from step to step."""
 
-from paddington import dense
-from paddington.codec import EnvelopeCodec
-from paddington.crypto import SIZE, Key, Salt
-from paddington.envelope import RANDOM_SIZE, EnvelopeKeys, open_layers, read_hex, seal_frame
-from paddington.errors import HandshakeError, JsonError
-from paddington.jsontext import parse, write
-from paddington.local import LocalService
-from paddington.replay import FINGERPRINT_SIZE, InfoMemory
-from paddington.session import AnySession, Frame, Session
+from ..errors import HandshakeError, JsonError
+from . import dense
+from .codec import EnvelopeCodec
+from .crypto import SIZE, Key, Salt
+from .envelope import RANDOM_SIZE, EnvelopeKeys, open_layers, read_hex, seal_frame
+from .jsontext import parse, write
+from .local import LocalService
+from .replay import FINGERPRINT_SIZE, InfoMemory
+from .session import AnySession, Frame, Session
 
 
 class HandshakeLine:

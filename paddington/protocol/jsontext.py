@@ -22,7 +22,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any, Final, NoReturn
 
-from paddington.errors import JsonError
+from ..errors import JsonError
 
 DEEPEST: Final = 128
 """Objects and lists within each other; the limit of the existing services' parser."""

@@ -5,11 +5,11 @@ from typing import Self
 
 import attrs
 
-from paddington.crypto import Random
-from paddington.envelope import Mark
-from paddington.limits import Limits
-from paddington.peer import Peer
-from paddington.replay import EpochWindows, Numbers, Stamp
+from ..limits import Limits
+from ..peer import Peer
+from .crypto import Random
+from .envelope import Mark
+from .replay import EpochWindows, Numbers, Stamp
 
 
 @attrs.frozen(kw_only=True, eq=False)

@@ -21,7 +21,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from paddington.peer import Peer
+from ..peer import Peer
 
 LARGEST_NUMBER = 2**64 - 1
 """Numbers and epochs are unsigned integers of 64 bits."""

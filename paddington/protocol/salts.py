@@ -10,8 +10,8 @@ from typing import Final
 
 import attrs
 
-from paddington.crypto import Key, Salt, mask_salts
-from paddington.errors import HandshakeError
+from ..errors import HandshakeError
+from .crypto import Key, Salt, mask_salts
 
 INNER_SALT: Final = b"openportal-inner-salt"
 OUTER_SALT: Final = b"openportal-outer-salt"

@@ -11,9 +11,9 @@ from typing import Final, Protocol, TypeAlias
 
 import attrs
 
-from paddington.errors import FrameError
-from paddington.limits import Limits
-from paddington.replay import LARGEST_NUMBER, InfoMemory, Window
+from ..errors import FrameError
+from ..limits import Limits
+from .replay import LARGEST_NUMBER, InfoMemory, Window
 
 Frame: TypeAlias = str | bytes
 """One WebSocket message: text for the envelope, bytes for a binary framing."""

@@ -39,8 +39,10 @@ from paddington import (
 )
 from paddington import Service as PaddingtonService
 
-from .agent_type import AgentType
-from .commands import (
+from ..agent_type import AgentType
+from ..config import AgentConfig, store_path
+from ..errors import JobError, PeerNotFoundError, RefusedError, StoreError, UnknownInstruction
+from ..jobs.commands import (
     ENGINE,
     BadPut,
     Command,
@@ -53,27 +55,25 @@ from .commands import (
     Update,
     encode,
 )
-from .config import AgentConfig, store_path
-from .diagnostics import Ended, RunningHandler
+from ..jobs.exchange import Exchange
+from ..jobs.job import DEFAULT_LIFETIME, Job, printable
+from ..jobs.outcome import Erase, Kind, Outcome, Write
+from ..jobs.portal_routes import CHECKERS, RouteTable
+from ..jobs.sizes import fits_every_frame, surely_fits
+from ..limits import Limits
+from ..links.link import Link, registration_problem
+from ..links.peers import AgentPeer, Peers
+from ..links.refusals import Refusals
+from ..links.transport import Connection, Service, Transport
+from ..logcontext import bound
+from ..operations.diagnostics import Ended, RunningHandler
+from ..operations.notifications import NotificationHandler
+from ..operations.operations import Operations
+from ..stores.store import BoardStore, OpenStore, StoreStatistics, open_memory_store
+from ..version import __version__
 from .envelope import Envelope
-from .errors import JobError, PeerNotFoundError, RefusedError, StoreError, UnknownInstruction
-from .exchange import Exchange
 from .handlers import Handler
-from .job import DEFAULT_LIFETIME, Job, printable
-from .limits import Limits
-from .link import Link, registration_problem
-from .logcontext import bound
-from .notifications import NotificationHandler
-from .operations import Operations
-from .outcome import Erase, Kind, Outcome, Write
-from .peers import AgentPeer, Peers
-from .portal_routes import CHECKERS, RouteTable
-from .refusals import Refusals
 from .runner import Finished, Runner
-from .sizes import fits_every_frame, surely_fits
-from .store import BoardStore, OpenStore, StoreStatistics, open_memory_store
-from .transport import Connection, Service, Transport
-from .version import __version__
 from .watch import Watch, Watches
 
 _log = logging.getLogger("templemeads.agent")
@@ -692,7 +692,7 @@ def _store_of(config: AgentConfig) -> OpenStore:
     path = store_path(config.store)
     if path is None:
         return open_memory_store
-    from .store_sqlite import open_sqlite_store
+    from ..stores.sqlite import open_sqlite_store
 
     return partial(open_sqlite_store, path=path)
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from .job import Job
+from ..jobs.job import Job
 
 if TYPE_CHECKING:
-    from .peers import AgentPeer  # noqa: TC004 - nothing reads this annotation at run time, and peers need jobs
+    from ..links.peers import AgentPeer  # noqa: TC004 - nothing reads this annotation at run time, and peers need jobs
 
 
 async def _unreported(_: str | None) -> None:

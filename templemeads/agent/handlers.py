@@ -9,11 +9,11 @@ from typing import Any
 
 import attrs
 
+from ..errors import UnknownInstruction
+from ..grammar import Instruction
+from ..grammar.results import result_matches
+from ..jobs.job import Job
 from .envelope import Envelope
-from .errors import UnknownInstruction
-from .grammar import Instruction
-from .grammar.results import result_matches
-from .job import Job
 
 Handler = Callable[[Envelope], Awaitable[Job]]
 """What an agent runs for a job that has arrived."""

@@ -18,12 +18,12 @@ import trio
 
 from paddington import Peer
 
+from ..errors import JobError, StateError
+from ..jobs.job import Job
+from ..limits import Limits
+from ..logcontext import bound
 from .envelope import Envelope
-from .errors import JobError, StateError
 from .handlers import Handler
-from .job import Job
-from .limits import Limits
-from .logcontext import bound
 
 _log = logging.getLogger("templemeads.runner")
 

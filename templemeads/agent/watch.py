@@ -10,7 +10,7 @@ import trio
 
 from paddington import Peer
 
-from .errors import AgentStoppedError
+from ..errors import AgentStoppedError
 
 _Key = tuple[Peer, int]
 

@@ -21,12 +21,12 @@ import trio
 
 from paddington import ConfigError, PaddingtonError, Peer
 
-from .agent import Agent
-from .errors import JobError, ParseError, RefusedError, TemplemeadsError
-from .job import DEFAULT_LIFETIME, Job, Status
-from .outcome import Write
-from .route import place_of
-from .version import __version__
+from ..agent.agent import Agent
+from ..errors import JobError, ParseError, RefusedError, TemplemeadsError
+from ..jobs.job import DEFAULT_LIFETIME, Job, Status
+from ..jobs.outcome import Write
+from ..jobs.route import place_of
+from ..version import __version__
 
 _log = logging.getLogger("templemeads.control")
 

@@ -20,7 +20,7 @@ import trio
 from paddington import ConfigError
 
 if TYPE_CHECKING:
-    from .agent import Agent
+    from ..agent.agent import Agent
     from .metrics import AgentMetrics
 
 _log = logging.getLogger("templemeads.endpoint")

@@ -14,13 +14,13 @@ import trio
 
 from paddington import ConfigError
 
-from .diagnostics import Ended
-from .job import Status
+from ..jobs.job import Status
+from ..operations.diagnostics import Ended
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-    from .agent import Agent
+    from ..agent.agent import Agent
 
 BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
 """Upper bounds of handler times in seconds; 10 s is where a job counts as slow."""

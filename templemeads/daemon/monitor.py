@@ -7,7 +7,7 @@ from typing import Final, NoReturn
 
 import trio
 
-from .process import ProcessFigures, ProcessMeter
+from ..operations.process import ProcessFigures, ProcessMeter
 
 _log = logging.getLogger("templemeads.monitor")
 

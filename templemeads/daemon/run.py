@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 
 import trio
 
-from .agent import Agent, open_agent, refuse_every_job
-from .config import AgentConfig
-from .handlers import Handler
-from .notifications import NotificationHandler
-from .process import patient_collector
-from .store import OpenStore
+from ..agent.agent import Agent, open_agent, refuse_every_job
+from ..agent.handlers import Handler
+from ..config import AgentConfig
+from ..operations.notifications import NotificationHandler
+from ..operations.process import patient_collector
+from ..stores.store import OpenStore
 
 _log = logging.getLogger("templemeads.run")
 

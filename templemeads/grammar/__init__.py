@@ -121,7 +121,7 @@ if TYPE_CHECKING:
     from .storage_reports import ProjectStorageReport, ProjectStorageSnapshot, StorageReport
     from .usage_reports import DailyProjectUsageReport, ProjectUsageReport, UsageReport, UserUsageReport
 else:
-    from paddington.doors import door
+    from paddington.lazy import door
 
     __getattr__, __dir__ = door(
         __name__,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Self
 import attrs
 
 from templemeads.errors import ParseError
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 from .text import TextValue
 from .usage import Usage

@@ -30,7 +30,7 @@ from templemeads.grammar.patterns import (
 )
 from templemeads.grammar.timestamps import Timestamp
 from templemeads.grammar.whitespace import trim
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 
 def _date(value: object) -> Date:

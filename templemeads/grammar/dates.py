@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self, SupportsIndex
 import attrs
 
 from templemeads.errors import ParseError
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 from .text import TextValue
 from .whitespace import WS, indent, trim

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 import attrs
 
 from templemeads.errors import ParseError, RefusedError
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 from .text import TextValue, json_name, json_text, require_text, slot_setter
 from .whitespace import WS, find_blank, refuse_surrogates, trim

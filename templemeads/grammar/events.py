@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final
 import attrs
 
 from templemeads.errors import ParseError
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 from .identifiers import ProjectIdentifier, UserIdentifier
 from .strictjson import pairs_of

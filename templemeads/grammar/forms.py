@@ -23,7 +23,7 @@ from templemeads.grammar.frozenmap import FrozenMap, freeze, thaw
 from templemeads.grammar.strictjson import JSON, dump_json, pairs_of, parse_json, refuse_repeated
 from templemeads.grammar.text import json_name
 from templemeads.grammar.whitespace import refuse_surrogates
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 T = TypeVar("T")
 K = TypeVar("K")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Self
 import attrs
 
 from templemeads.errors import ParseError
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 from .text import TextValue, require_text, slot_setter
 from .whitespace import indent, trim

@@ -13,7 +13,7 @@ from typing import Final, Self
 import attrs
 
 from templemeads.errors import ParseError
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 from .identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
 from .text import TextValue, require_text, slot_setter

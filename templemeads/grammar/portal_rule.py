@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from templemeads.errors import ParseError
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 if TYPE_CHECKING:
     from .destinations import Destination

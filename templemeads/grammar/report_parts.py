@@ -15,7 +15,7 @@ from templemeads.errors import ParseError, RefusedError
 from templemeads.grammar.forms import U64_MAX
 from templemeads.grammar.identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
 from templemeads.grammar.usage import Usage
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

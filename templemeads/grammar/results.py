@@ -29,7 +29,7 @@ from templemeads.grammar.patterns import DomainPattern, ProjectTemplate
 from templemeads.grammar.storage import Quota, QuotaLimit, StorageSize, Volume
 from templemeads.grammar.strictjson import JSON, dump_json, parse_json
 from templemeads.grammar.usage import Usage
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 if TYPE_CHECKING:
     from templemeads.grammar.table import Instruction

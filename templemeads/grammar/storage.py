@@ -13,7 +13,7 @@ from typing import Final, Self
 import attrs
 
 from templemeads.errors import ParseError
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 from .forms import Record, member, value_of
 from .text import TextValue, json_text, require_text

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NoReturn, TypeAlias
 from templemeads.errors import ParseError
 from templemeads.grammar.frozenmap import thaw
 from templemeads.grammar.whitespace import refuse_surrogates
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence

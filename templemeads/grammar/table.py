@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, dataclass
 import attrs
 
 from templemeads.errors import ParseError
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 from .dates import DateRange
 from .reading import Argument, ArgumentReader, Cut, Row, RowReader, RowWriter

@@ -17,7 +17,7 @@ import attrs
 from templemeads.errors import ParseError
 from templemeads.grammar.text import TextValue
 from templemeads.grammar.whitespace import WS, trim
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 EARLIEST_SECOND = -8_334_601_228_800
 """Seconds since 1970: the first of the year -262143, the earliest moment that existing agents can hold."""

@@ -15,7 +15,7 @@ import unicodedata
 from urllib.parse import unquote_to_bytes
 
 from templemeads.errors import ParseError
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 LONGEST_FOREIGN_HOST = 253
 """Characters of a host name outside of ASCII: the longest name that DNS has, and a bound on the work of

@@ -12,7 +12,7 @@ from typing import Final, Self
 import attrs
 
 from templemeads.errors import ParseError
-from templemeads.quoting import quoted
+from templemeads.text import quoted
 
 from .forms import U64, Record, member
 from .text import slot_setter

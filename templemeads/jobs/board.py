@@ -24,10 +24,10 @@ from uuid import UUID
 
 import attrs
 
-from .errors import RefusedError
-from .grammar import Destination
+from ..errors import RefusedError
+from ..grammar import Destination
+from ..limits import LARGEST_VERSION, Limits
 from .job import Job, Status
-from .limits import LARGEST_VERSION, Limits
 
 _Key = str | tuple[str, Destination]
 

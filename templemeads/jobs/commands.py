@@ -12,13 +12,13 @@ from typing import Any, Final, get_args
 
 import attrs
 
-from .agent_type import AgentType
-from .errors import ParseError
-from .grammar import Notification
-from .grammar.strictjson import parse_json, refuse_repeated
-from .grammar.whitespace import refuse_surrogates
+from ..agent_type import AgentType
+from ..errors import ParseError
+from ..grammar import Notification
+from ..grammar.strictjson import parse_json, refuse_repeated
+from ..grammar.whitespace import refuse_surrogates
+from .converter import make_wire_converter, structure
 from .job import Job, JobKeeper
-from .wire import make_wire_converter, structure
 
 ENGINE: Final = "templemeads"
 

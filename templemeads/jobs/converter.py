@@ -15,9 +15,9 @@ import attrs
 import cattrs
 from cattrs.errors import BaseValidationError
 
-from .agent_type import AgentType
-from .errors import ParseError
-from .grammar import Notification
+from ..agent_type import AgentType
+from ..errors import ParseError
+from ..grammar import Notification
 from .job import Job
 
 T = TypeVar("T")

@@ -22,12 +22,12 @@ import attrs
 
 from paddington import Peer
 
+from ..errors import JobError, PeerNotFoundError, RefusedError
+from ..limits import LARGEST_VERSION, Limits
 from .board import Board, Change, Merged, require_same_command, size_of
 from .commands import BadPut, Delete, Put, Sync, Update, encode, encode_bad_put_answer
-from .errors import JobError, PeerNotFoundError, RefusedError
+from .error_info import ErrorInfo
 from .job import Job, Status, printable
-from .job_errors import ErrorInfo
-from .limits import LARGEST_VERSION, Limits
 from .outcome import Answer, Cancel, Erase, Kind, Outcome, Refusal, Run, Send, Write
 from .route import Flow, Place, place_of, require_from_after, require_from_before
 

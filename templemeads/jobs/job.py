@@ -26,13 +26,13 @@ from typing import Any, Final, Protocol
 
 import attrs
 
-from .errors import JobError, ParseError, StateError
-from .grammar import Command, Destination, Instruction, check_portal
-from .grammar.results import decode_result, encode_result
-from .grammar.strictjson import refuse_repeated
-from .grammar.text import slot_setter
-from .grammar.uuids import parse_uuid_number
-from .job_errors import KIND_LIMIT, ErrorInfo, cut
+from ..errors import JobError, ParseError, StateError
+from ..grammar import Command, Destination, Instruction, check_portal
+from ..grammar.results import decode_result, encode_result
+from ..grammar.strictjson import refuse_repeated
+from ..grammar.text import slot_setter
+from ..grammar.uuids import parse_uuid_number
+from .error_info import KIND_LIMIT, ErrorInfo, cut
 
 DEFAULT_LIFETIME: Final = 120
 """Seconds from creation to expiry, as existing agents have it."""

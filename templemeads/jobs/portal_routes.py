@@ -25,10 +25,10 @@ import attrs
 
 from paddington import Peer
 
-from .agent_type import AgentType
+from ..agent_type import AgentType
+from ..errors import ParseError, RefusedError
+from ..grammar import Destination
 from .commands import PortalRoute, PortalRoutes
-from .errors import ParseError, RefusedError
-from .grammar import Destination
 from .job import Job, printable
 
 ROUTES_IN_MESSAGE: Final = 16

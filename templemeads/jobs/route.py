@@ -13,8 +13,8 @@ from functools import lru_cache
 
 import attrs
 
-from .errors import RefusedError
-from .grammar import Destination
+from ..errors import RefusedError
+from ..grammar import Destination
 
 
 class Flow(enum.Enum):

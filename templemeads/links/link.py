@@ -22,17 +22,17 @@ import trio
 
 from paddington import ConnectionLostError, PayloadTooLargeError, Peer
 
-from .board import size_of
-from .commands import Delete, Error, Put, Register, Sync, UnknownCommandError, Update, decode, encode
-from .errors import ParseError, StoreError
-from .job import Job, JobKeeper
-from .logcontext import bound
+from ..errors import ParseError, StoreError
+from ..jobs.board import size_of
+from ..jobs.commands import Delete, Error, Put, Register, Sync, UnknownCommandError, Update, decode, encode
+from ..jobs.job import Job, JobKeeper
+from ..jobs.outcome import Kind
+from ..logcontext import bound
 from .outbox import Outbox, Waiting
-from .outcome import Kind
 from .transport import Connection
 
 if TYPE_CHECKING:
-    from .agent import Agent
+    from ..agent.agent import Agent
 
 _log = logging.getLogger("templemeads.link")
 

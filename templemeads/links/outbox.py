@@ -11,9 +11,9 @@ from collections import OrderedDict
 import attrs
 import trio
 
-from .board import size_of
-from .job import Job
-from .outcome import Kind
+from ..jobs.board import size_of
+from ..jobs.job import Job
+from ..jobs.outcome import Kind
 
 
 @attrs.frozen

@@ -11,10 +11,10 @@ import trio
 
 from paddington import Peer
 
-from .agent_type import AgentType
-from .commands import Register
-from .errors import AgentStoppedError, PeerNotFoundError, PeerRefusedError
-from .job import Job
+from ..agent_type import AgentType
+from ..errors import AgentStoppedError, PeerNotFoundError, PeerRefusedError
+from ..jobs.commands import Register
+from ..jobs.job import Job
 
 if TYPE_CHECKING:
     from .link import Link  # noqa: TC004 - nothing reads this annotation at run time, and links need peers

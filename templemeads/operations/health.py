@@ -20,12 +20,12 @@ import attrs
 
 from paddington import Peer
 
-from .agent_path import may_ask
-from .agent_type import AgentType
-from .board import Board
-from .errors import ParseError
-from .job import Status
-from .route import place_of
+from ..agent_type import AgentType
+from ..errors import ParseError
+from ..jobs.board import Board
+from ..jobs.job import Status
+from ..jobs.route import place_of
+from .paths import may_ask
 
 LEVEL_SECONDS: Final = (0.5, 0.4, 0.3, 0.2)
 """How long a sweep waits at each level. Whoever asked an existing agent waits 500 ms, whatever is behind it."""

@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
-from .grammar import Destination, Notification
-from .quoting import quoted
+from ..grammar import Destination, Notification
+from ..text import quoted
 
 _log = logging.getLogger("templemeads.notifications")
 

@@ -20,9 +20,10 @@ import trio
 
 from paddington import Peer
 
-from .agent_path import Here, Onward, follow, may_ask
-from .agent_type import AgentType
-from .commands import (
+from ..agent_type import AgentType
+from ..errors import ParseError, PeerNotFoundError, RefusedError
+from ..grammar import Notification
+from ..jobs.commands import (
     ENGINE,
     Command,
     DiagnosticsRequest,
@@ -33,12 +34,11 @@ from .commands import (
     Restart,
     encode,
 )
+from ..jobs.job import printable
+from ..logcontext import RecentLogs
+from ..version import __version__
 from .diagnostics import Ended, Recorder
-from .errors import ParseError, PeerNotFoundError, RefusedError
-from .grammar import Notification
 from .health import HealthInfo, JobCounts, count_jobs, patience, timestamp, unheard_of, whom_to_ask
-from .job import printable
-from .logcontext import RecentLogs
 from .notifications import (
     Arrived,
     Dropped,
@@ -49,13 +49,13 @@ from .notifications import (
     log_notification,
 )
 from .notifications import Onward as GoesOn
+from .paths import Here, Onward, follow, may_ask
 from .process import ProcessMeter
 from .restart import PassOn, RestartType
 from .restart import decide as decide_restart
-from .version import __version__
 
 if TYPE_CHECKING:
-    from .agent import Agent
+    from ..agent.agent import Agent
 
 _log = logging.getLogger("templemeads.operations")
 

@@ -16,9 +16,9 @@ import attrs
 
 from paddington import Peer
 
-from .agent_type import AgentType
-from .errors import RefusedError
-from .quoting import quoted
+from ..agent_type import AgentType
+from ..errors import RefusedError
+from ..text import quoted
 
 LONGEST_PATH: Final = 1_000
 """Characters of a path; more than any network is deep."""

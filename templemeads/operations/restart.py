@@ -13,9 +13,9 @@ import attrs
 
 from paddington import Peer
 
-from .agent_path import Here, Onward, follow
-from .errors import RefusedError
-from .quoting import quoted
+from ..errors import RefusedError
+from ..text import quoted
+from .paths import Here, Onward, follow
 
 
 class RestartType(enum.Enum):

@@ -27,9 +27,9 @@ import trio
 
 from paddington import Peer
 
-from .errors import ParseError, StoreError
-from .job import Job
-from .outcome import Erase, Write
+from ..errors import ParseError, StoreError
+from ..jobs.job import Job
+from ..jobs.outcome import Erase, Write
 from .store import BoardStore, StoreStatistics
 
 APPLICATION_ID: Final = 0x746D7064  # "tmpd": tells our files from other SQLite files

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import attrs
 
-from .outcome import Erase, Write
+from ..jobs.outcome import Erase, Write
 
 
 class BoardStore(Protocol):

@@ -19,18 +19,18 @@ import trio
 import trio.testing
 from hypothesis import HealthCheck, Phase, given, settings
 
+from templemeads.agent.handlers import Handlers
 from templemeads.errors import JobError, ParseError, RefusedError
 from templemeads.grammar import find_instruction, instructions
-from templemeads.handlers import Handlers
-from templemeads.job import Job, Status
+from templemeads.jobs.job import Job, Status
 from templemeads.testing._jobs import envelopes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from templemeads.envelope import Envelope
+    from templemeads.agent.envelope import Envelope
+    from templemeads.agent.handlers import Handler
     from templemeads.grammar import Instruction
-    from templemeads.handlers import Handler
 
 DEFAULT_EXAMPLES = 100
 """Jobs that a handler is tried with, shared among its instructions."""

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from hypothesis import strategies as st
 
-from templemeads.commands import Delete, Put, Sync, Update
-from templemeads.envelope import Envelope
-from templemeads.job import Job, Status
-from templemeads.job_errors import ErrorInfo
+from templemeads.agent.envelope import Envelope
+from templemeads.jobs.commands import Delete, Put, Sync, Update
+from templemeads.jobs.error_info import ErrorInfo
+from templemeads.jobs.job import Job, Status
 from templemeads.testing import strategies as values
 from templemeads.testing._instructions import commands, results_of
 

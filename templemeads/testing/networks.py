@@ -17,12 +17,12 @@ import trio
 
 from paddington import ServiceConfig, open_service
 from paddington.testing import MemoryNetwork
-from templemeads.agent import Agent, open_agent, refuse_every_job
+from templemeads.agent.agent import Agent, open_agent, refuse_every_job
+from templemeads.agent.handlers import Handler
 from templemeads.agent_type import AgentType
 from templemeads.config import AgentConfig
-from templemeads.handlers import Handler
 from templemeads.limits import Limits
-from templemeads.store import OpenStore
+from templemeads.stores.store import OpenStore
 
 EPOCH: Final = 1_800_000_000.0
 """Unix time at which the calendar of a test network stands when trio's clock stands at 0."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from templemeads.handlers import Handler
+    from templemeads.agent.handlers import Handler
     from templemeads.testing.networks import Chain
 
 _FIXTURES = frozenset({"agent_pair", "agent_chain"})

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from paddington.crypto import Key, seal
-from paddington.secrets import PREFIX
+from paddington.config.secrets import PREFIX
+from paddington.protocol.crypto import Key, seal
 from templemeads import AgentConfig
 
 from .invoking import call

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from templemeads import Envelope, Handlers, JobError, UserIdentifier, UserMapping
-from templemeads.control import serve_control
+from templemeads.daemon.control import serve_control
 from templemeads.grammar import AddUser, RemoveUser
 from templemeads.testing.networks import open_chain
 

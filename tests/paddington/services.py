@@ -10,7 +10,7 @@ from trio.testing import wait_all_tasks_blocked
 from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Request, TextMessage
 
 from paddington import Limits, Peer, ServiceConfig, open_service
-from paddington.handshake import (
+from paddington.protocol.handshake import (
     ClientHandshake,
     Established,
     LocalService,

@@ -18,9 +18,9 @@ from paddington import (
     Received,
     open_service,
 )
-from paddington.capabilities import FRAMINGS
-from paddington.local import LocalService
-from paddington.session import Session
+from paddington.protocol.capabilities import FRAMINGS
+from paddington.protocol.local import LocalService
+from paddington.protocol.session import Session
 from paddington.testing import MemoryNetwork
 from paddington.websocket import PEERS_CHUNK
 

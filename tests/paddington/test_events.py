@@ -1,4 +1,4 @@
-from paddington.messages import Connected, Disconnected, Event, Received
+from paddington.events import Connected, Disconnected, Event, Received
 from paddington.peer import Peer
 
 

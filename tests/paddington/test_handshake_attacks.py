@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paddington.crypto import Key
-from paddington.envelope import EnvelopeKeys, seal_frame
 from paddington.errors import FrameError, HandshakeError
-from paddington.handshake import (
+from paddington.limits import Limits
+from paddington.peer import Peer
+from paddington.protocol.crypto import Key
+from paddington.protocol.envelope import EnvelopeKeys, seal_frame
+from paddington.protocol.handshake import (
     ClientHandshake,
     Established,
     Identified,
@@ -20,10 +22,8 @@ from paddington.handshake import (
     Send,
     ServerHandshake,
 )
-from paddington.limits import Limits
-from paddington.peer import Peer
-from paddington.replay import Window
-from paddington.session import Frame
+from paddington.protocol.replay import Window
+from paddington.protocol.session import Frame
 from tests.paddington.wire import (
     NOW,
     Entry,

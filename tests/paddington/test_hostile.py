@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessage
 
 from paddington import Connected, Disconnected, Limits, Peer, Received, ServiceConfig, open_service
-from paddington.handshake import ServerHandshake
+from paddington.protocol.handshake import ServerHandshake
 from paddington.testing import MemoryNetwork
 from paddington.websocket import CHUNK, INBOX
 

@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import check_half_closeable_stream, wait_all_tasks_blocked
 
-from paddington.address import parse_address
+from paddington.config.address import parse_address
 from paddington.testing import PIPE_BYTES, MemoryNetwork
 
 LOCALHOST = parse_address("127.0.0.1")

@@ -8,7 +8,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from paddington import Connected, Disconnected, HandshakeError, Limits, Received, ServiceConfig, open_service
-from paddington.handshake import Established, Standing
+from paddington.protocol.handshake import Established, Standing
 from paddington.standby import Roster
 from paddington.testing import MemoryNetwork
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from paddington import ConfigError, Invite, ServiceConfig
-from paddington.address import Addresses, parse_address
-from paddington.secrets import decrypt_secret, encrypt_secret
-from paddington.toml import parse_toml
-from paddington.url import Url
+from paddington.config.address import Addresses, parse_address
+from paddington.config.secrets import decrypt_secret, encrypt_secret
+from paddington.config.toml import parse_toml
+from paddington.config.url import Url
 
 VECTORS = json.loads((Path(__file__).parents[1] / "data" / "wire_vectors.json").read_text())
 

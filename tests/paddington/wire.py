@@ -10,10 +10,11 @@ from typing import Any
 import attrs
 from hypothesis import strategies as st
 
-from paddington.codec import EnvelopeCodec
-from paddington.crypto import Key, Salt
-from paddington.envelope import EnvelopeKeys, Mark, open_frame, seal_frame
-from paddington.handshake import (
+from paddington.limits import Limits
+from paddington.protocol.codec import EnvelopeCodec
+from paddington.protocol.crypto import Key, Salt
+from paddington.protocol.envelope import EnvelopeKeys, Mark, open_frame, seal_frame
+from paddington.protocol.handshake import (
     ClientHandshake,
     Established,
     Identified,
@@ -21,11 +22,10 @@ from paddington.handshake import (
     Send,
     ServerHandshake,
 )
-from paddington.jsontext import write
-from paddington.limits import Limits
-from paddington.replay import InfoMemory
-from paddington.salts import SentSalts
-from paddington.session import Session
+from paddington.protocol.jsontext import write
+from paddington.protocol.replay import InfoMemory
+from paddington.protocol.salts import SentSalts
+from paddington.protocol.session import Session
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parents[1] / "data" / "wire_vectors.json").read_text(encoding="utf-8")

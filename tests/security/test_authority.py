@@ -9,7 +9,7 @@ import trio
 
 from paddington import Peer
 from templemeads import AgentType
-from templemeads.commands import Restart
+from templemeads.jobs.commands import Restart
 
 from .hostile import REGISTER, calendar, estate, job_json, memory_within, settle
 

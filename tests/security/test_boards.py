@@ -9,8 +9,8 @@ import pytest
 import trio
 
 from templemeads import Job, JobError, Limits, Status
-from templemeads.outbox import Outbox
-from templemeads.outcome import Kind
+from templemeads.jobs.outcome import Kind
+from templemeads.links.outbox import Outbox
 
 from .hostile import EPOCH, ROUTE, SOON, calendar, estate, job_json, job_json_at, memory_within, settle
 

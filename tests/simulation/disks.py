@@ -13,8 +13,8 @@ import trio
 
 from paddington import Peer
 from templemeads import Job, StoreError
-from templemeads.outcome import Erase, Write
-from templemeads.store import BoardStore, StoreStatistics
+from templemeads.jobs.outcome import Erase, Write
+from templemeads.stores.store import BoardStore, StoreStatistics
 
 from .wires import Bell
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from paddington import ServiceConfig, open_service
 from paddington.testing import MemoryNetwork
+from templemeads.links.transport import DialFailed, Serve
 from templemeads.testing.networks import FIRST_PORT, calendar
-from templemeads.transport import DialFailed, Serve
 
 
 class Handshakes:

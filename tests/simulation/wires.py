@@ -18,7 +18,7 @@ import trio
 
 from paddington import ConnectionLostError, Peer, ServiceConfig
 from templemeads import StoreError
-from templemeads.transport import DialFailed, Serve
+from templemeads.links.transport import DialFailed, Serve
 
 DIAL_SECONDS: Final = 0.2
 WATCHDOG_SECONDS: Final = 30.0

@@ -43,8 +43,8 @@ from templemeads import (
     StoreError,
     open_agent,
 )
-from templemeads.board import size_of
-from templemeads.outcome import Write
+from templemeads.jobs.board import size_of
+from templemeads.jobs.outcome import Write
 from templemeads.testing.networks import calendar, chain_configs
 
 from .disks import Disk

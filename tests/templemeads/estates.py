@@ -14,9 +14,9 @@ import attrs
 
 from paddington import Peer
 from templemeads import Job, Limits
-from templemeads.commands import Command, Delete, Put, Sync, Update, decode, encode
-from templemeads.exchange import Exchange
-from templemeads.outcome import Kind, Outcome, Write
+from templemeads.jobs.commands import Command, Delete, Put, Sync, Update, decode, encode
+from templemeads.jobs.exchange import Exchange
+from templemeads.jobs.outcome import Kind, Outcome, Write
 
 from .values import NOW
 

@@ -12,8 +12,8 @@ import trio
 from paddington import Connection, ServiceConfig, open_service
 from paddington.testing import MemoryNetwork
 from templemeads import Agent, AgentConfig, AgentType, Handler, Limits, open_agent, refuse_every_job
-from templemeads.commands import Command, Register, Sync, decode, encode
-from templemeads.store import OpenStore
+from templemeads.jobs.commands import Command, Register, Sync, decode, encode
+from templemeads.stores.store import OpenStore
 from templemeads.testing.networks import calendar
 
 

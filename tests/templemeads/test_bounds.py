@@ -26,7 +26,7 @@ from templemeads import (
     StoreError,
     open_agent,
 )
-from templemeads.commands import Put, Update
+from templemeads.jobs.commands import Put, Update
 from templemeads.testing.networks import calendar, chain_configs, open_chain
 from tests.simulation.disks import Disk
 

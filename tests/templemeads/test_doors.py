@@ -26,7 +26,8 @@ def seen_by_type_checkers(package: ModuleType) -> dict[str, str]:
         if isinstance(node, ast.ImportFrom) and node.module not in {
             "__future__",
             "typing",
-            "paddington.doors",
+            "paddington.lazy",
+            "lazy",
         }:
             home = f"{package.__name__}.{node.module}" if node.level else node.module
             found |= {alias.asname or alias.name: home for alias in node.names}

@@ -9,7 +9,7 @@ import trio
 from paddington import Peer, open_service
 from paddington.testing import MemoryNetwork
 from templemeads import Envelope, Job, JobError, Limits, RefusedError, Status, open_agent
-from templemeads.commands import Delete, Put, Sync, Update
+from templemeads.jobs.commands import Delete, Put, Sync, Update
 from templemeads.testing.networks import calendar, chain_configs, open_chain
 
 from .scripted import open_scripted

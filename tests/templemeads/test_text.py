@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from templemeads.errors import ParseError
-from templemeads.quoting import LONGEST_QUOTE, pointed, quoted, visible
+from templemeads.text import LONGEST_QUOTE, pointed, quoted, visible
 
 texts = st.text(st.characters(), max_size=200)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paddington import ConfigError
-from paddington.address import Addresses, Range, canonical, parse_address
+from paddington.config.address import Addresses, Range, canonical, parse_address
 
 addresses = st.ip_addresses()
 networks = st.one_of(

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from paddington import ConfigError
-from paddington.files import LARGEST, locked, read_checked, write_private
+from paddington.config.files import LARGEST, locked, read_checked, write_private
 
 
 def mode(path):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paddington import ConfigError
-from paddington.names import NAME_BYTES, ZONE_BYTES, check_name, check_zone
+from paddington.config.names import NAME_BYTES, ZONE_BYTES, check_name, check_zone
 
 
 @pytest.mark.parametrize("name", ["portal", "a", "Cluster_2-b", "größe", "门户", "٣", "x" * NAME_BYTES])

@@ -5,8 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paddington import ConfigError, Key, ServiceConfig
-from paddington.crypto import seal
-from paddington.secrets import (
+from paddington.config.secrets import (
     LARGEST,
     PREFIX,
     EnvironmentEncryption,
@@ -15,6 +14,7 @@ from paddington.secrets import (
     encrypt_secret,
     is_legacy_secret,
 )
+from paddington.protocol.crypto import seal
 
 # Protocol page *configuration*, section 4.2: password "portal", secret "s3cret", nonce 00 01 ... 17.
 PUBLISHED = "000102030405060708090a0b0c0d0e0f1011121314151617181b954a830e684a80630cd171f9044f86b4dd65a2e1920f"

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paddington import ClientConfig, ConfigError, Invite, Key, Limits, Peer, ServerConfig, ServiceConfig
-from paddington.address import Addresses
-from paddington.secrets import EnvironmentEncryption, SimpleEncryption
+from paddington.config.address import Addresses
+from paddington.config.secrets import EnvironmentEncryption, SimpleEncryption
 
 KEYS = ["2c" * 32, "c2" * 32, "3d" * 32, "4e" * 32, "5f" * 32, "60" * 32]
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paddington import ConfigError
-from paddington.url import Url
+from paddington.config.url import Url
 
 
 @pytest.mark.parametrize(

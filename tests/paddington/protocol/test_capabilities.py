@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddington.capabilities import Side, agreed, framings, offer
+from paddington.protocol.capabilities import Side, agreed, framings, offer
 from tests.paddington.wire import json_values
 
 sides = st.sampled_from(["client", "server"])

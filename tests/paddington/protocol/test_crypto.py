@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paddington.crypto import (
+from paddington.errors import ConfigError, SealError
+from paddington.protocol.crypto import (
     PASSWORD_MEMORY_KIB_V1,
     Deriver,
     Key,
@@ -20,7 +21,6 @@ from paddington.crypto import (
     password_key,
     seal,
 )
-from paddington.errors import ConfigError, SealError
 from tests.paddington.wire import VECTORS, everything_said
 
 keys = st.binary(min_size=32, max_size=32).map(Key)

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from wsproto.events import BytesMessage
 
 from paddington import ConfigError, Limits, Received, ServiceConfig, open_service
-from paddington.capabilities import FRAMINGS
-from paddington.crypto import Key, Salt, seal_raw
-from paddington.dense import FULL, MOST_PAYLOADS, NAME, DenseKeys, DenseSession
 from paddington.errors import FrameError, PayloadError, PayloadTooLargeError
-from paddington.handshake import Established, Identified, LocalService
-from paddington.session import Session
+from paddington.protocol.capabilities import FRAMINGS
+from paddington.protocol.crypto import Key, Salt, seal_raw
+from paddington.protocol.dense import FULL, MOST_PAYLOADS, NAME, DenseKeys, DenseSession
+from paddington.protocol.handshake import Established, Identified, LocalService
+from paddington.protocol.session import Session
 from paddington.testing import MemoryNetwork
 from tests.paddington.services import CLUSTER, PORTAL, RawClient, connected, handshake_of, introduce
 from tests.paddington.wire import Entry, ScriptedPeer, begin, call, establish, frame_of, pair
 
-VECTORS = json.loads(Path(__file__, "..", "..", "data", "dense_vectors.json").resolve().read_text())
+VECTORS = json.loads(Path(__file__, "..", "..", "..", "data", "dense_vectors.json").resolve().read_text())
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 

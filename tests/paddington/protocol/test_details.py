@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddington import capabilities
-from paddington.crypto import Key
-from paddington.details import Details, Greeting, Problem, StandbyStatus
-from paddington.replay import Stamp
+from paddington.protocol import capabilities
+from paddington.protocol.crypto import Key
+from paddington.protocol.details import Details, Greeting, Problem, StandbyStatus
+from paddington.protocol.replay import Stamp
 from tests.paddington.wire import VECTORS, json_values
 
 FRAMES = {frame["what"] + " " + frame["from"]: frame["value"] for frame in VECTORS["handshake"]["frames"][:6]}

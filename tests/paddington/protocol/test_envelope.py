@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddington.crypto import Key, Salt, seal, seal_raw
-from paddington.envelope import (
+from paddington.errors import FrameError, JsonError, SealError
+from paddington.protocol.crypto import Key, Salt, seal, seal_raw
+from paddington.protocol.envelope import (
     OVERHEAD,
     EnvelopeKeys,
     Mark,
@@ -16,8 +17,7 @@ from paddington.envelope import (
     open_frame,
     seal_frame,
 )
-from paddington.errors import FrameError, JsonError, SealError
-from paddington.jsontext import write
+from paddington.protocol.jsontext import write
 from tests.paddington.wire import (
     VECTORS,
     everything_said,

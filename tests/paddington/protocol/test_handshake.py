@@ -7,10 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddington.crypto import Key
-from paddington.envelope import open_frame
 from paddington.errors import FrameError, HandshakeError
-from paddington.handshake import (
+from paddington.limits import Limits
+from paddington.peer import Peer
+from paddington.protocol.crypto import Key
+from paddington.protocol.envelope import open_frame
+from paddington.protocol.handshake import (
     ClientHandshake,
     Established,
     Identified,
@@ -20,9 +22,7 @@ from paddington.handshake import (
     ServerHandshake,
     Standing,
 )
-from paddington.jsontext import parse
-from paddington.limits import Limits
-from paddington.peer import Peer
+from paddington.protocol.jsontext import parse
 from tests.paddington.wire import (
     GENERATIONS,
     NOW,

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paddington.errors import JsonError
-from paddington.jsontext import DEEPEST, parse, write, write_text
+from paddington.protocol.jsontext import DEEPEST, parse, write, write_text
 from tests.paddington.wire import VECTORS, everything_said, json_values
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from paddington.peer import Peer
-from paddington.replay import (
+from paddington.protocol.replay import (
     LARGEST_NUMBER,
     EpochWindows,
     InfoMemory,

@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddington.crypto import Key, Salt
 from paddington.errors import HandshakeError
-from paddington.salts import INNER_SALT, OUTER_SALT, SALT_FORMAT, SentSalts
+from paddington.protocol.crypto import Key, Salt
+from paddington.protocol.salts import INNER_SALT, OUTER_SALT, SALT_FORMAT, SentSalts
 from tests.paddington.wire import VECTORS
 
 A, B = b"1f" * 32, b"a0" * 32

@@ -5,10 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from paddington.envelope import seal_frame
 from paddington.errors import FrameError, PayloadError, PayloadTooLargeError
 from paddington.limits import SMALLEST_FRAME, Limits
-from paddington.session import Frame
+from paddington.protocol.envelope import seal_frame
+from paddington.protocol.session import Frame
 from tests.paddington.wire import everything_said, frame_of, payloads, sides
 
 SMALL = Limits(frame_bytes=SMALLEST_FRAME, legacy_frame_bytes=2 * SMALLEST_FRAME, remembered_infos=5)

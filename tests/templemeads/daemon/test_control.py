@@ -10,7 +10,7 @@ import trio
 
 from paddington import ConfigError
 from templemeads import Envelope, UnknownInstruction
-from templemeads.control import LONGEST_REQUEST, MOST_CALLERS, serve_control
+from templemeads.daemon.control import LONGEST_REQUEST, MOST_CALLERS, serve_control
 from templemeads.grammar import AddUser
 from templemeads.testing.networks import open_chain
 

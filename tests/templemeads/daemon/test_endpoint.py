@@ -6,8 +6,8 @@ import trio
 
 from paddington import ConfigError
 from templemeads import Envelope
-from templemeads.endpoint import answer_to, make_app, serve_endpoint
-from templemeads.metrics import AgentMetrics
+from templemeads.daemon.endpoint import answer_to, make_app, serve_endpoint
+from templemeads.daemon.metrics import AgentMetrics
 from templemeads.testing.networks import open_chain
 
 

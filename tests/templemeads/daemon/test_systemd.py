@@ -4,9 +4,9 @@ import socket
 import pytest
 import trio
 
-from templemeads.monitor import warnings_about
-from templemeads.process import ProcessFigures, ProcessMeter
-from templemeads.systemd import feed_watchdog, notify, watchdog_seconds
+from templemeads.daemon.monitor import warnings_about
+from templemeads.daemon.systemd import feed_watchdog, notify, watchdog_seconds
+from templemeads.operations.process import ProcessFigures, ProcessMeter
 
 
 @pytest.fixture

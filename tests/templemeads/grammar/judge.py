@@ -16,7 +16,7 @@ from templemeads import grammar as g
 from templemeads.errors import ParseError
 from templemeads.grammar.strictjson import dump_json, parse_json
 from templemeads.grammar.uuids import parse_uuid
-from templemeads.job import Job
+from templemeads.jobs.job import Job
 from templemeads.testing import STRANGERS, commands, edited, instructions, notifications
 from templemeads.testing import strategies as values
 

@@ -20,7 +20,7 @@ from templemeads.grammar import (
 )
 from templemeads.grammar.results import decode_result, encode_result
 from templemeads.grammar.strictjson import parse_json
-from templemeads.job import Job
+from templemeads.jobs.job import Job
 
 KINDS: dict[str, Any] = {
     "award": AwardDetails,

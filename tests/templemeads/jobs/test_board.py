@@ -4,9 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from templemeads import Limits, RefusedError, Status
-from templemeads.board import Board, Change, size_of, winner
-
-from .values import COMMANDS, NOW, copies, job
+from templemeads.jobs.board import Board, Change, size_of, winner
+from tests.templemeads.values import COMMANDS, NOW, copies, job
 
 
 def state(board: Board) -> tuple[dict, set]:

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from templemeads import AgentType, ParseError
-from templemeads.commands import (
+from templemeads.grammar import Notification
+from templemeads.jobs.commands import (
     BadPut,
     Delete,
     DiagnosticsRequest,
@@ -24,11 +25,9 @@ from templemeads.commands import (
     decode,
     encode,
 )
-from templemeads.grammar import Notification
+from tests.templemeads.values import NOW, copies, job
 
-from .values import NOW, copies, job
-
-VECTORS = json.loads((Path(__file__).parents[1] / "data" / "wire_vectors.json").read_text())["payload"]
+VECTORS = json.loads((Path(__file__).parents[2] / "data" / "wire_vectors.json").read_text())["payload"]
 COMMANDS = [vector for vector in VECTORS if vector["command"] is not None]
 
 

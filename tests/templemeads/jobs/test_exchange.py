@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 
 from paddington import Peer
 from templemeads import Limits, PeerNotFoundError, RefusedError, Status
-from templemeads.commands import BadPut, Delete, Put, Sync, Update, decode
-from templemeads.exchange import Exchange
-from templemeads.outcome import Kind
-
-from .estates import NAMES, ROUTE, Estate
-from .values import NOW, job
+from templemeads.jobs.commands import BadPut, Delete, Put, Sync, Update, decode
+from templemeads.jobs.exchange import Exchange
+from templemeads.jobs.outcome import Kind
+from tests.templemeads.estates import NAMES, ROUTE, Estate
+from tests.templemeads.values import NOW, job
 
 USERS = ("fred", "jane", "mary")
 LINKS = list(pairwise(NAMES))

@@ -8,10 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from templemeads import Destination, ErrorInfo, Job, JobError, ParseError, StateError, Status
+from tests.templemeads.values import COMMANDS, NOW, copies, job
 
-from .values import COMMANDS, NOW, copies, job
-
-DATA = Path(__file__).parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 VECTORS = json.loads((DATA / "wire_vectors.json").read_text())["job"]
 
 

@@ -5,12 +5,11 @@ from hypothesis import strategies as st
 
 from paddington import Peer, ServiceConfig
 from templemeads import AgentConfig, AgentType, Envelope, Job, Limits, RefusedError
-from templemeads.agent import Agent
-from templemeads.commands import PortalRoute, PortalRoutes, Put, Register, Sync, Update
-from templemeads.portal_routes import LONGEST_ROUTE, ROUTES_IN_MESSAGE, KnownRoute, RouteTable
-
-from .scripted import open_scripted
-from .values import NOW, job
+from templemeads.agent.agent import Agent
+from templemeads.jobs.commands import PortalRoute, PortalRoutes, Put, Register, Sync, Update
+from templemeads.jobs.portal_routes import LONGEST_ROUTE, ROUTES_IN_MESSAGE, KnownRoute, RouteTable
+from tests.templemeads.scripted import open_scripted
+from tests.templemeads.values import NOW, job
 
 AIP = Peer("aip1")
 OTHER = Peer("aip2")

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from templemeads import Destination, RefusedError
-from templemeads.route import Flow, Place, place_of, require_from_after, require_from_before
+from templemeads.jobs.route import Flow, Place, place_of, require_from_after, require_from_before
 
 NAMES = st.lists(st.sampled_from("abcdef"), min_size=2, max_size=6)
 

@@ -10,12 +10,11 @@ from trio.testing import wait_all_tasks_blocked
 
 from paddington import Peer
 from templemeads import AgentType, Job, Limits, Status
-from templemeads.commands import Delete, Error, HealthCheck, Put, Register, Sync, Update
-from templemeads.store import MemoryStore, StoreStatistics
+from templemeads.jobs.commands import Delete, Error, HealthCheck, Put, Register, Sync, Update
+from templemeads.stores.store import MemoryStore, StoreStatistics
 from templemeads.testing.networks import EPOCH
-
-from .scripted import open_scripted
-from .values import job
+from tests.templemeads.scripted import open_scripted
+from tests.templemeads.values import job
 
 PORTAL = Peer("portal")
 

@@ -2,10 +2,9 @@ import trio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from templemeads.outbox import Outbox, Waiting
-from templemeads.outcome import Kind
-
-from .values import job
+from templemeads.jobs.outcome import Kind
+from templemeads.links.outbox import Outbox, Waiting
+from tests.templemeads.values import job
 
 
 async def drain(outbox: Outbox) -> list:

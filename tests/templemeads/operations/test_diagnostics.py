@@ -4,7 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from templemeads import Job
-from templemeads.diagnostics import KINDS_KEPT, KINDS_SHOWN, TIMES_KEPT, Ended, Recorder, RunningHandler
+from templemeads.operations.diagnostics import (
+    KINDS_KEPT,
+    KINDS_SHOWN,
+    TIMES_KEPT,
+    Ended,
+    Recorder,
+    RunningHandler,
+)
 
 NOW = 1_800_000_000.0
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from paddington import Peer
 from templemeads import AgentType, Job, ParseError
-from templemeads.board import Board
-from templemeads.health import (
+from templemeads.jobs.board import Board
+from templemeads.operations.health import (
     DEEPEST,
     LAST_LEVEL_SECONDS,
     MOST_AGENTS,

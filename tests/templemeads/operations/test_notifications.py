@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from templemeads import Destination
-from templemeads.notifications import Arrived, Dropped, Onward, decide, is_for_portal
+from templemeads.operations.notifications import Arrived, Dropped, Onward, decide, is_for_portal
 
 NAMES = ["a", "b", "c", "d"]
 

@@ -8,11 +8,11 @@ import trio
 import trio.lowlevel
 
 from templemeads import AgentType, Envelope, Limits, PeerNotFoundError, RefusedError
-from templemeads.commands import DiagnosticsRequest, HealthCheck, HealthResponse, Notify, Restart, encode
 from templemeads.grammar import Notification
-from templemeads.health import HealthInfo
+from templemeads.jobs.commands import DiagnosticsRequest, HealthCheck, HealthResponse, Notify, Restart, encode
 from templemeads.logcontext import RecentLogs
-from templemeads.operations import RESTART_SECONDS
+from templemeads.operations.health import HealthInfo
+from templemeads.operations.operations import RESTART_SECONDS
 from templemeads.testing.networks import open_chain
 
 NAMES = ("waldur", "brics", "notebook", "shared")

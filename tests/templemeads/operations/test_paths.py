@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from paddington import Peer
 from templemeads import AgentType, RefusedError
-from templemeads.agent_path import LONGEST_PATH, Here, Onward, follow, may_ask
+from templemeads.operations.paths import LONGEST_PATH, Here, Onward, follow, may_ask
 
 PEERS = [
     Peer("provider"),

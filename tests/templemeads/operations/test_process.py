@@ -8,7 +8,7 @@ import trio
 
 from paddington import ServiceConfig
 from templemeads import AgentConfig, AgentType, run_agent
-from templemeads.process import THRESHOLDS, patient_collector
+from templemeads.operations.process import THRESHOLDS, patient_collector
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@ import pytest
 
 from paddington import Peer
 from templemeads import RefusedError
-from templemeads.restart import PassOn, RestartType, decide
+from templemeads.operations.restart import PassOn, RestartType, decide
 
 PEERS = [Peer("provider"), Peer("cluster", "internal")]
 

@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from paddington import Peer
 from templemeads import StoreError
-from templemeads.outcome import Erase, Write
-from templemeads.store import open_memory_store
-from templemeads.store_sqlite import _MIGRATIONS, APPLICATION_ID, SCHEMA_VERSION, open_sqlite_store
-
-from .values import COMMANDS, NOW, copies, job
+from templemeads.jobs.outcome import Erase, Write
+from templemeads.stores.sqlite import _MIGRATIONS, APPLICATION_ID, SCHEMA_VERSION, open_sqlite_store
+from templemeads.stores.store import open_memory_store
+from tests.templemeads.values import COMMANDS, NOW, copies, job
 
 PEER, OTHER = Peer("portal"), Peer("portal", "internal")
 

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from templemeads import grammar as g
 from templemeads import testing
-from templemeads.board import Board
-from templemeads.commands import Delete, Put, Sync, Update
 from templemeads.errors import ParseError
 from templemeads.grammar.forms import Record
 from templemeads.grammar.results import encode_result
 from templemeads.grammar.text import TextValue
-from templemeads.job import Job, Status
+from templemeads.jobs.board import Board
+from templemeads.jobs.commands import Delete, Put, Sync, Update
+from templemeads.jobs.job import Job, Status
 from templemeads.testing import (
     STRANGERS,
     commands,
