@@ -17,7 +17,9 @@ def file(tmp_path):
 def test_a_handler_comes_from_a_file_or_a_module(file):
     assert isinstance(load_handler("my_handlers.py:handlers", file.parent), Handlers)
     assert isinstance(load_handler(f"{file}:handlers", file.parent), Handlers)
-    assert load_handler("templemeads.agent.agent:refuse_every_job", file.parent).__name__ == "refuse_every_job"
+    assert (
+        load_handler("templemeads.agent.agent:refuse_every_job", file.parent).__name__ == "refuse_every_job"
+    )
 
 
 @pytest.mark.parametrize(
