@@ -68,7 +68,7 @@ def init(
     """
     from paddington import ServiceConfig
     from templemeads import AgentConfig, AgentType
-    from templemeads.config import store_path
+    from templemeads.store_url import parse_store
 
     defaults = app.defaults
     if name is not None and service is not None and name != service:
@@ -91,7 +91,7 @@ def init(
         raise Failure(
             f"There is a configuration {path.absolute()} already. --force replaces it, with all keys in it"
         )
-    store_path(store)
+    parse_store(store)
     made = ServiceConfig.create(
         chosen,
         url=url or (None if defaults is None or port is not None else defaults.url),

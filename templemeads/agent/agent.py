@@ -39,7 +39,7 @@ from paddington import (
 from paddington import Service as PaddingtonService
 
 from ..agent_type import AgentType
-from ..config import AgentConfig, store_path
+from ..config import AgentConfig
 from ..errors import JobError, PeerNotFoundError, RefusedError, StoreError, UnknownInstruction
 from ..jobs.commands import (
     ENGINE,
@@ -68,7 +68,8 @@ from ..logcontext import bound
 from ..operations.diagnostics import Ended, RunningHandler
 from ..operations.notifications import NotificationHandler
 from ..operations.operations import Operations
-from ..stores.store import BoardStore, OpenStore, StoreStatistics, open_memory_store
+from ..stores.opening import open_store
+from ..stores.store import BoardStore, OpenStore, StoreStatistics
 from ..version import __version__
 from .ask import ask
 from .envelope import Envelope
@@ -702,7 +703,7 @@ async def open_agent(
 
     """
     if store is None:
-        store = _store_of(config)
+        store = open_store(config.store, patience=config.limits.store_patience_seconds)
     if transport is None:
         transport = open_service
     try:
@@ -711,15 +712,6 @@ async def open_agent(
     except BaseExceptionGroup as group:
         _raise_store_error_of(group)
         raise
-
-
-def _store_of(config: AgentConfig) -> OpenStore:
-    path = store_path(config.store)
-    if path is None:
-        return open_memory_store
-    from ..stores.sqlite import open_sqlite_store
-
-    return partial(open_sqlite_store, path=path)
 
 
 def _raise_store_error_of(group: BaseExceptionGroup[BaseException]) -> None:

@@ -11,7 +11,8 @@ from trio.testing import wait_all_tasks_blocked
 from paddington import Peer
 from templemeads import AgentType, Job, Limits, Status
 from templemeads.jobs.commands import Delete, Error, HealthCheck, Put, Register, Sync, Update
-from templemeads.stores.store import MemoryStore, StoreStatistics
+from templemeads.stores.memory import MemoryStore
+from templemeads.stores.store import StoreStatistics
 from templemeads.testing.networks import EPOCH
 from tests.templemeads.scripted import open_scripted
 from tests.templemeads.values import job
