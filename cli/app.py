@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import click
 
-from cli.group import Failure, LazyGroup
+from .group import Failure, LazyGroup
 
 if TYPE_CHECKING:
     # Nothing reads these annotations at run time, and the import costs more than --help may take
@@ -30,25 +30,25 @@ STATUSES: Final = (
 )
 
 AGENT_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    "client": ("cli.peers:client", "The peers that call this agent."),
-    "completion": ("cli.completion:completion", "Print the completion script of a shell."),
-    "config": ("cli.configuration:config", "Show and check the configuration."),
-    "delete": ("cli.work:delete", "Withdraw a job."),
-    "diagnostics": ("cli.operate:diagnostics", "Show what went wrong at an agent, here or further on."),
-    "encryption": ("cli.secrets:encryption", "Choose how secrets are protected."),
-    "extra": ("cli.secrets:extra", "Plain options of the handler."),
-    "health": ("cli.operate:health", "Show how this agent and those behind it are."),
-    "init": ("cli.init:init", "Write a new configuration."),
-    "job": ("cli.work:job", "Show one job."),
-    "jobs": ("cli.work:jobs", "List the jobs on the boards, or follow them."),
-    "notify": ("cli.work:notify", "Send a notification along a path."),
-    "put": ("cli.work:put", "Put a job, and wait for its result."),
-    "restart": ("cli.operate:restart", "Restart an agent, here or further on."),
-    "run": ("cli.run:run", "Run the agent."),
-    "secret": ("cli.secrets:secret", "Secrets of the handler, encrypted."),
-    "server": ("cli.peers:server", "The peers that this agent calls."),
-    "status": ("cli.work:status", "Show the running agent, its peers and its boards."),
-    "top": ("cli.top:top", "Watch the running agent."),
+    "client": (".peers:client", "The peers that call this agent."),
+    "completion": (".completion:completion", "Print the completion script of a shell."),
+    "config": (".configuration:config", "Show and check the configuration."),
+    "delete": (".work:delete", "Withdraw a job."),
+    "diagnostics": (".operate:diagnostics", "Show what went wrong at an agent, here or further on."),
+    "encryption": (".secrets:encryption", "Choose how secrets are protected."),
+    "extra": (".secrets:extra", "Plain options of the handler."),
+    "health": (".operate:health", "Show how this agent and those behind it are."),
+    "init": (".init:init", "Write a new configuration."),
+    "job": (".work:job", "Show one job."),
+    "jobs": (".work:jobs", "List the jobs on the boards, or follow them."),
+    "notify": (".work:notify", "Send a notification along a path."),
+    "put": (".work:put", "Put a job, and wait for its result."),
+    "restart": (".operate:restart", "Restart an agent, here or further on."),
+    "run": (".run:run", "Run the agent."),
+    "secret": (".secrets:secret", "Secrets of the handler, encrypted."),
+    "server": (".peers:server", "The peers that this agent calls."),
+    "status": (".work:status", "Show the running agent, its peers and its boards."),
+    "top": (".top:top", "Watch the running agent."),
 }
 
 
@@ -152,6 +152,14 @@ class App:
 pass_app = click.make_pass_decorator(App)
 
 
+def _show_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from templemeads.version import __version__
+
+        click.echo(f"{ctx.find_root().info_name}, version {__version__}")
+        ctx.exit()
+
+
 def make_group(
     app: Callable[[], App], commands: Mapping[str, tuple[str, str]], help_text: str, name: str | None = None
 ) -> LazyGroup:
@@ -166,7 +174,14 @@ def make_group(
     """
 
     @click.group(name, cls=LazyGroup, lazy=commands, help=help_text, epilog=STATUSES)
-    @click.version_option(package_name="templemeads")
+    @click.option(
+        "--version",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_version,
+        help="Show the version.",
+    )
     @click.option(
         "-c",
         "--config-file",

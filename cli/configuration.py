@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import click
 
-from cli.app import App, pass_app
-from cli.group import Failure
-from cli.output import harmless, print_json, say
+from .app import App, pass_app
+from .group import Failure
+from .output import harmless, print_json, say
 
 HIDDEN: Final = "<hidden>"
 

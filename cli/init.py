@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from cli.app import App, pass_app
-from cli.group import Failure
-from cli.output import say
+from .app import App, pass_app
+from .group import Failure
+from .output import say
 
 TYPES = (
     "portal",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cli.app import App, pass_app
-from cli.group import Failure
-from cli.init import TYPES
-from cli.output import print_json, print_table, say, warn
+from .app import App, pass_app
+from .group import Failure
+from .init import TYPES
+from .output import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
     from paddington import Invite

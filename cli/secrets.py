@@ -7,9 +7,9 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from cli.app import App, pass_app
-from cli.group import Failure
-from cli.output import print_json, print_table, say, warn
+from .app import App, pass_app
+from .group import Failure
+from .output import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
     from paddington.config.secrets import Encryption

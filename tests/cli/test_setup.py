@@ -5,9 +5,9 @@ import tomllib
 
 import pytest
 
-from cli import AgentDefaults, agent_app
 from paddington import Invite
 from templemeads import AgentConfig, AgentType, refuse_every_job
+from templemeads.cli import AgentDefaults, agent_app
 
 from .invoking import call
 
@@ -248,7 +248,7 @@ def test_the_check_ends_with_1_exactly_when_the_agent_would_not_start(portal):
 def call_both(portal):
     from click.testing import CliRunner
 
-    from cli.main import main
+    from templemeads.cli.main import main
 
     done = CliRunner().invoke(main, ["-c", str(portal), "config", "check", "--json"])
     assert done.exit_code == 1
@@ -340,7 +340,7 @@ def test_the_file_of_an_existing_agent_works_unchanged(here):
 def test_two_who_edit_at_once_lose_nothing(portal):
     from concurrent.futures import ThreadPoolExecutor
 
-    from cli.app import App
+    from templemeads.cli.app import App
 
     def add(number):
         with App(program="x", config_file=portal).edit() as config:
