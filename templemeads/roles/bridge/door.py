@@ -80,7 +80,8 @@ class Door:
             raise self._rejected(caller, RejectedError(429, "too many requests without a valid signature"))
         try:
             key = self.authenticator.check(method, function, named, body, self.unix_time())
-        except RejectedError:
+        except RejectedError as error:
+            rejected = error
             if not self._strange.take(caller, now):
                 rejected = RejectedError(429, "too many requests without a valid signature")
             raise self._rejected(caller, rejected) from None
