@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Final, Self, overload
 
 import attrs
 
@@ -22,6 +22,9 @@ from paddington.config.toml_edit import edited_toml, format_toml
 from .agent_type import AgentType
 from .errors import ParseError
 from .limits import Limits
+
+ROLE_TABLES: Final = ("bridge", "dashboard", "quota_engines", "user_volumes", "project_volumes")
+"""Root tables of configuration files that the ready-made agents read for themselves."""
 
 
 @attrs.define
@@ -36,6 +39,7 @@ class AgentConfig:
         handler: The handler as ``package.module:name`` or ``file.py:name``, for the command line.
         control: Path of the control socket, for the command line.
         limits: How much it takes on.
+        tables: What stands in the root tables that ready-made agents read (`ROLE_TABLES`), by name.
 
     """
 
@@ -46,6 +50,7 @@ class AgentConfig:
     handler: str | None = attrs.field(default=None, kw_only=True)
     control: str | None = attrs.field(default=None, kw_only=True)
     limits: Limits = attrs.field(factory=Limits, kw_only=True)
+    tables: dict[str, Any] = attrs.field(factory=dict, kw_only=True, repr=False)  # Any: what TOML tables hold
 
     @property
     def name(self) -> str:
@@ -132,6 +137,7 @@ class AgentConfig:
             handler=reader.optional_text("handler"),
             control=reader.optional_text("control"),
             limits=read_limits,
+            tables={name: reader.table(name).values for name in ROLE_TABLES if reader.has(name)},
         )
 
     def to_toml(self) -> dict[str, Any]:
@@ -144,6 +150,7 @@ class AgentConfig:
             "service": self.service.to_toml(),
             "extras": self.extras,
             "limits": self.limits.to_table() or None,
+            **self.tables,
         }
 
     def save(
