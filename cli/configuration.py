@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import click
 
-from cli.app import App, pass_app
-from cli.group import Failure
-from cli.output import harmless, print_json, say
+from .app import App, pass_app
+from .group import Failure
+from .output import harmless, print_json, say
 
 HIDDEN: Final = "<hidden>"
 
@@ -33,7 +33,7 @@ def show(app: App, *, as_json: bool) -> None:
     Example:
       templemeads -c portal.toml config show
     """
-    from paddington.config.toml import format_toml
+    from paddington.config.toml_edit import format_toml
 
     shown = _without_secrets(app.load().to_toml())
     if as_json:

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from cli.app import App
-from cli.group import JOB_FAILED, NOT_IN_TIME, NOT_RUNNING, Failure
+from .app import App
+from .group import JOB_FAILED, NOT_IN_TIME, NOT_RUNNING, Failure
 
 RUNTIME_VARIABLE: Final = "RUNTIME_DIRECTORY"
 """Where systemd tells a service its directory under ``/run``."""

@@ -22,7 +22,7 @@ from typing import Any, Final
 
 import click
 
-from cli.output import harmless
+from .output import harmless
 
 FAILED: Final = 1
 NOT_RUNNING: Final = 3
@@ -47,7 +47,8 @@ class LazyGroup(click.Group):
     """A group whose commands live in modules that are imported on use.
 
     Args:
-        lazy: By name of the command, where it is (``module:attribute``) and its help in one line.
+        lazy: By name of the command, where it is and its help in one line. A place is ``module:attribute``;
+            ``.module:attribute`` is in this package.
 
     """
 
@@ -64,7 +65,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self._lazy:
             return super().get_command(ctx, cmd_name)
         module, _, name = self._lazy[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(module), name)
+        command = getattr(importlib.import_module(module, __package__), name)
         assert isinstance(command, click.Command)
         return command
 

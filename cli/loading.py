@@ -11,7 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
 
-from cli.group import Failure
+from .group import Failure
 
 if TYPE_CHECKING:
     from templemeads import Handler

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from cli.app import AGENT_COMMANDS, App, make_group
+from .app import AGENT_COMMANDS, App, make_group
 
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     **AGENT_COMMANDS,
-    "demo": ("cli.demo:demo", "Run the examples in real processes and watch."),
-    "grammar": ("cli.grammar:grammar", "Explain the instructions that agents understand."),
-    "new": ("cli.new:new", "Begin a project: handler, tests, configuration, unit."),
-    "parse": ("cli.grammar:parse", "Show what a line means."),
+    "demo": (".demo:demo", "Run the examples in real processes and watch."),
+    "grammar": (".grammar:grammar", "Explain the instructions that agents understand."),
+    "new": (".new:new", "Begin a project: handler, tests, configuration, unit."),
+    "parse": (".grammar:parse", "Show what a line means."),
 }
 
 _HELP: Final = """Networks of agents that send each other jobs over encrypted peer-to-peer connections.

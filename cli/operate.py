@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from cli.app import App, pass_app
-from cli.control import ask_once
-from cli.group import Failure
-from cli.output import duration, print_json, print_table, say, size, warn
+from .app import App, pass_app
+from .control import ask_once
+from .group import Failure
+from .output import duration, print_json, print_table, say, size, warn
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print data for programs.")
 

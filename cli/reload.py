@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-from cli.output import say
+from .output import say
 
 LOOK_SECONDS: Final = 0.5
 """Between two looks at the files: the standard library has no event for them."""

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.app import App, pass_app
-from cli.control import server_socket
-from cli.group import Failure
-from cli.output import harmless, say
+from .app import App, pass_app
+from .control import server_socket
+from .group import Failure
+from .output import harmless, say
 
 if TYPE_CHECKING:
     from templemeads import AgentConfig, Handler
@@ -53,13 +53,14 @@ def run(
     """
     import trio
 
-    from cli.log import configure_logging
     from templemeads.config_check import advise
     from templemeads.logcontext import RecentLogs, bound
 
+    from .log import configure_logging
+
     config = app.load()
     if reload:
-        from cli.reload import command_without_reload, run_reloading
+        from .reload import command_without_reload, run_reloading
 
         sys.exit(trio.run(run_reloading, command_without_reload(), _watched(app, config, handler)))
     configure_logging(app.log_level, app.log_format)
@@ -145,8 +146,9 @@ async def _serve_endpoint(nursery: object, agent: object) -> None:
 
 
 def _handler(app: App, config: AgentConfig, named: str | None) -> Handler:
-    from cli.loading import load_handler
     from templemeads import refuse_every_job
+
+    from .loading import load_handler
 
     if named is not None:
         return load_handler(named, Path.cwd())
@@ -158,7 +160,7 @@ def _handler(app: App, config: AgentConfig, named: str | None) -> Handler:
 
 
 def _watched(app: App, config: AgentConfig, named: str | None) -> list[Path]:
-    from cli.loading import source_of
+    from .loading import source_of
 
     base = Path.cwd() if named is not None else app.config_path.absolute().parent
     spec = named or config.handler

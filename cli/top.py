@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.app import App, pass_app
-from cli.control import ask
-from cli.group import Failure, stdout_is_terminal
-from cli.output import duration, harmless, print_line_json, say, size
-from cli.work import JOB_HEADERS, PEER_HEADERS, job_row, peer_row
+from .app import App, pass_app
+from .control import ask
+from .group import Failure, stdout_is_terminal
+from .output import duration, harmless, print_line_json, say, size
+from .work import JOB_HEADERS, PEER_HEADERS, job_row, peer_row
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from cli.app import App, pass_app
-from cli.control import JOB_FAILED, ask, ask_once
-from cli.group import NOT_IN_TIME, Failure, stdout_is_terminal
-from cli.output import duration, harmless, print_json, print_line_json, print_table, say, size
+from .app import App, pass_app
+from .control import JOB_FAILED, ask, ask_once
+from .group import NOT_IN_TIME, Failure, stdout_is_terminal
+from .output import duration, harmless, print_json, print_line_json, print_table, say, size
 
 STATES = ("created", "pending", "running", "complete", "error", "duplicate")
 

@@ -25,11 +25,12 @@ from .protocol.capabilities import FRAMINGS
 from .protocol.local import LocalService
 from .refusals import Refusals
 from .standby import Roster
+from .version import __version__
 
 logger: Final = logging.getLogger(__name__)
 
 ENGINE: Final = "paddington"
-VERSION: Final = "0.1.0"
+VERSION: Final = __version__
 
 
 @attrs.frozen

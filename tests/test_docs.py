@@ -44,7 +44,9 @@ def test_the_tutorial_does_what_it_says(tmp_path):
     bin_directory = tmp_path / "bin"
     bin_directory.mkdir()
     command = bin_directory / "templemeads"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "from cli.main import main; main()" "$@"\n')
+    command.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -c "from templemeads.cli.main import main; main()" "$@"\n'
+    )
     command.chmod(0o755)
     environment = {
         name: value

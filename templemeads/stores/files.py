@@ -68,7 +68,9 @@ class FileLock:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno not in {errno.EWOULDBLOCK, errno.EACCES}:
-                raise StoreError(f"The store {self.path} cannot be locked: {error.strerror}: {path}") from error
+                raise StoreError(
+                    f"The store {self.path} cannot be locked: {error.strerror}: {path}"
+                ) from error
             raise StoreError(
                 f"The store {self.path} is in use by another process{_named(holders(path))}: an agent with this "
                 f"configuration is running already"
@@ -123,7 +125,9 @@ class FileLock:
 
     def confirmed(self, number: int) -> None:
         """Note how many commits were confirmed."""
-        with contextlib.suppress(OSError):  # a disk without room for these bytes: the number stays too low, which is safe
+        with contextlib.suppress(
+            OSError
+        ):  # a disk without room for these bytes: the number stays too low, which is safe
             os.pwrite(self._lock_file, _record(number), 0)
 
     def number(self) -> int:

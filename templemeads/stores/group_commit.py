@@ -204,9 +204,7 @@ class GroupCommit:
         self._committed = ticket
         self._end_of_this.set()
 
-    async def _commit_patiently(
-        self, changes: Sequence[Write | Erase | StartCount], started: float
-    ) -> None:
+    async def _commit_patiently(self, changes: Sequence[Write | Erase | StartCount], started: float) -> None:
         pause = FIRST_PAUSE_SECONDS
         while True:
             try:

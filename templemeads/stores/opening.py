@@ -11,7 +11,9 @@ from .memory import open_memory_store
 from .store import DEFAULT_PATIENCE_SECONDS, OpenStore
 
 
-def open_store(setting: str | os.PathLike[str] | None, *, patience: float = DEFAULT_PATIENCE_SECONDS) -> OpenStore:
+def open_store(
+    setting: str | os.PathLike[str] | None, *, patience: float = DEFAULT_PATIENCE_SECONDS
+) -> OpenStore:
     """Return what opens the store that a setting names; call it with the agent's name.
 
     Args:

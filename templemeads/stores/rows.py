@@ -89,16 +89,20 @@ def read_job(row: JobRow) -> Write:
     try:
         if checksum(*row[:-1]) != row[-1]:
             raise ValueError("its checksum is wrong")
-        return Write(Peer(name.decode(), zone.decode()), Job.from_json(json.loads(text)), deleted=bool(deleted))
+        return Write(
+            Peer(name.decode(), zone.decode()), Job.from_json(json.loads(text)), deleted=bool(deleted)
+        )
     except _UNREADABLE as error:
         raise ValueError(str(error) or type(error).__name__) from error
 
 
 def describe(row: JobRow | StartRow) -> str:
     """Name the job of a row that may be damaged."""
-    name, zone, job_id = (field if isinstance(field, bytes) else b"?" for field in row[:3])
+    found: tuple[object, ...] = row[:3]  # a damaged row can hold anything
+    name, zone, job_id = (field if isinstance(field, bytes) else b"?" for field in found)
     number = str(UUID(bytes=job_id)) if len(job_id) == 16 else job_id.hex()
-    return f"{number} on the board of {ascii(name.decode(errors='replace'))[1:-1]}@{ascii(zone.decode(errors='replace'))[1:-1]}"
+    peer = b"%s@%s" % (name, zone)
+    return f"{number} on the board of {ascii(peer.decode(errors='replace'))[1:-1]}"
 
 
 def read_starts(rows: Iterable[StartRow]) -> dict[Key, int]:

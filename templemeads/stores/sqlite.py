@@ -102,7 +102,10 @@ class SqliteEngine:
 
     def job_rows(self) -> Sequence[JobRow]:
         """Return the rows of all jobs (`Engine.job_rows`)."""
-        return cast("list[JobRow]", self._rows("SELECT peer, zone, id, deleted, job, checksum FROM jobs ORDER BY rowid"))
+        return cast(
+            "list[JobRow]",
+            self._rows("SELECT peer, zone, id, deleted, job, checksum FROM jobs ORDER BY rowid"),
+        )
 
     def start_rows(self) -> Sequence[StartRow]:
         """Return all counts of handler starts (`Engine.start_rows`)."""
@@ -212,7 +215,9 @@ def connect_sqlite(path: Path, agent: str | None) -> SqliteEngine:
 
 def _connect(path: Path) -> sqlite3.Connection:
     try:
-        connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
     except sqlite3.Error as error:
         raise StoreError(f"The store {path} cannot be opened: {error}") from error
     connection.text_factory = bytes  # a damaged row need not hold UTF-8
@@ -222,7 +227,11 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 def _advice(error: sqlite3.Error) -> str:
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return f". {_RESTORE}" if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR} else ""
+    return (
+        f". {_RESTORE}"
+        if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
+        else ""
+    )
 
 
 def _prepare(connection: sqlite3.Connection, path: Path, agent: str | None) -> tuple[str, int, bool]:

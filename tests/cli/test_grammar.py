@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.main import main
+from templemeads.cli.main import main
 from templemeads.grammar import instructions
 
 

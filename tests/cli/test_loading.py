@@ -1,8 +1,8 @@
 import pytest
 
-from cli.group import Failure
-from cli.loading import load_handler, source_of
 from templemeads import Handlers
+from templemeads.cli.group import Failure
+from templemeads.cli.loading import load_handler, source_of
 
 
 @pytest.fixture

@@ -159,7 +159,7 @@ def test_top_shows_a_few_looks_and_ends(agent):
 def test_the_live_view_draws_peers_and_jobs(agent):
     from rich.console import Console
 
-    from cli.top import _screen
+    from templemeads.cli.top import _screen
 
     found = json.loads(agent("top", "--count", "1", "--json"))
     console = Console(width=150, record=True, file=io.StringIO())
@@ -189,7 +189,7 @@ def test_no_running_agent_says_so_and_how_to_start_it(tmp_path):
 def test_the_socket_is_where_it_was_named_configured_or_given_by_systemd(tmp_path, monkeypatch):
     from pathlib import Path
 
-    from cli.control import server_socket
+    from templemeads.cli.control import server_socket
 
     config = tmp_path / "a.toml"
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)

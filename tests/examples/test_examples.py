@@ -120,7 +120,7 @@ def test_a_job_crosses_four_agents_of_one_process(tmp_path):
 def test_the_demo_ends_well_and_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     process = subprocess.run(
-        [sys.executable, "-m", "cli", "demo"],
+        [sys.executable, "-m", "templemeads.cli", "demo"],
         capture_output=True,
         text=True,
         timeout=2 * PATIENCE,
