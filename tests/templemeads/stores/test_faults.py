@@ -18,6 +18,7 @@ from templemeads import StoreError
 from templemeads.jobs.outcome import Write
 from templemeads.stores.opening import open_store
 from templemeads.stores.sqlite import open_sqlite_store
+from templemeads.stores.store import BoardStore
 from tests.templemeads.values import COMMANDS, NOW, job
 
 PEER = Peer("portal")
@@ -27,6 +28,23 @@ JOBS = [Write(PEER, attrs.evolve(job(number), created=NOW + number)) for number 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "boards.db"
+
+
+def take_away(file: Path, fault: str) -> None:
+    match fault:
+        case "removed":
+            file.unlink()
+        case "renamed":
+            file.rename(f"{file}.old")
+        case _:
+            shutil.copy(file, f"{file}.new")
+            os.replace(f"{file}.new", file)
+
+
+async def problem(store: BoardStore) -> str:
+    while (found := store.statistics().problem) is None:
+        await trio.lowlevel.checkpoint()
+    return found
 
 
 async def filled(path: Path) -> None:
@@ -40,9 +58,7 @@ async def test_a_commit_waits_while_another_program_holds_the_file_locked(path):
         shell = sqlite3.connect(path, isolation_level=None)
         shell.execute("BEGIN IMMEDIATE")
         ticket = store.write([JOBS[0]])
-        while store.statistics().problem is None:
-            await trio.sleep(0.05)
-        assert "locked" in store.statistics().problem
+        assert "locked" in await problem(store)
         assert not store.is_kept(ticket)
         shell.execute("ROLLBACK")
         shell.close()
@@ -95,14 +111,7 @@ async def test_a_file_that_is_removed_renamed_or_replaced_while_running_is_notic
     with pytest.RaisesGroup(StoreError):
         async with open_sqlite_store("cluster", path=path) as store:
             await store.wait_kept(store.write([JOBS[0]]))
-            match fault:
-                case "removed":
-                    file.unlink()
-                case "renamed":
-                    file.rename(f"{file}.old")
-                case _:
-                    shutil.copy(file, f"{file}.new")
-                    os.replace(f"{file}.new", file)
+            take_away(file, fault)
             ticket = store.write([JOBS[1]])
             with pytest.raises(StoreError, match=f"{file} was (removed or renamed|replaced)"):
                 await store.wait_kept(ticket)
@@ -247,9 +256,7 @@ async def test_a_full_disk_makes_answers_late_until_there_is_room(path):
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}")
         ticket = store.write(JOBS)
-        while store.statistics().problem is None:
-            await trio.sleep(0.02)
-        assert "full" in store.statistics().problem
+        assert "full" in await problem(store)
         connection.execute("PRAGMA max_page_count = 1000000")
         await store.wait_kept(ticket)
 
