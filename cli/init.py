@@ -72,7 +72,7 @@ def init(
     """
     from paddington import ServiceConfig
     from templemeads import AgentConfig, AgentType
-    from templemeads.config import store_path
+    from templemeads.store_url import parse_store
 
     defaults = app.defaults
     if name is not None and service is not None and name != service:
@@ -95,7 +95,7 @@ def init(
         raise Failure(
             f"There is a configuration {path.absolute()} already. Use --force to replace it; all keys in it are lost"
         )
-    store_path(store)
+    parse_store(store)
     made = ServiceConfig.create(
         chosen,
         url=url or (None if defaults is None or port is not None else defaults.url),
