@@ -145,9 +145,8 @@ IGNORED: Final = (
     "-d", "--directory", type=click.Path(path_type=Path), help="Where; by default a directory called NAME."
 )
 def new(name: str, agent_type: str, port: int, directory: Path | None) -> None:
-    r"""Begin a project: handler, tests, configuration, systemd unit.
+    """Begin a project: handler, tests, configuration, systemd unit.
 
-    \b
     Example:
       templemeads new my_agent && cd my_agent && python -m pytest
     """

@@ -41,7 +41,8 @@ class GuardedStream(trio.abc.Stream):
         ended: Set when the stream is over, whoever ended it.
         received_bytes: Raw bytes received so far.
         sent_bytes: Raw bytes sent so far.
-        progress_at: When the last KiB of a message came, or the last piece of a large one was sent, in seconds of the run's clock; minus infinity before the first.
+        progress_at: When the last KiB of a message came, or the last piece of a large one was sent, in seconds of the
+            run's clock; minus infinity before the first.
         sending_since: When the peer last took part of the send that is under way, likewise; infinity without one.
     """
 

@@ -55,6 +55,7 @@ class FileLock:
         except StoreError:
             self.close()
             raise
+        self.was_empty = os.fstat(self._database).st_size == 0
         self._identities: dict[Path, Identity] = {}
 
     def _open(self, path: Path, flags: int, verb: str) -> int:

@@ -193,11 +193,7 @@ def connect_sqlite(path: Path, agent: str | None) -> SqliteEngine:
     try:
         connection = _connect(lock.path)
         try:
-            owner, number, is_new = _prepare(connection, lock.path, agent)
-            if is_new:
-                lock.confirmed(0)
-            else:
-                lock.check_number(number)
+            owner, number = _prepare(connection, lock, agent)
             lock.remember(Path(f"{lock.path}-wal"), Path(f"{lock.path}-shm"))
         except sqlite3.Error as error:
             connection.close()
@@ -234,8 +230,9 @@ def _advice(error: sqlite3.Error) -> str:
     )
 
 
-def _prepare(connection: sqlite3.Connection, path: Path, agent: str | None) -> tuple[str, int, bool]:
-    """Check the file and bring it up to date; return its agent, its number of commits, and whether it is new."""
+def _prepare(connection: sqlite3.Connection, lock: FileLock, agent: str | None) -> tuple[str, int]:
+    """Check the file and bring it up to date; return its agent and its number of commits."""
+    path = lock.path
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
@@ -247,6 +244,10 @@ def _prepare(connection: sqlite3.Connection, path: Path, agent: str | None) -> t
             f"Start the agent with the newer software that wrote it"
         )
     _check_integrity(connection, path)
+    if lock.was_empty:
+        lock.confirmed(0)
+    elif version == 0:
+        lock.check_number(0)  # its tables were in a write-ahead log that is gone
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("BEGIN IMMEDIATE")
@@ -265,7 +266,10 @@ def _prepare(connection: sqlite3.Connection, path: Path, agent: str | None) -> t
     owner = names[0][0].decode(errors="replace")
     if agent is not None and owner != agent:
         raise StoreError(f"The store {path} belongs to the agent {owner!r}, not to {agent!r}")
-    return owner, numbers[0][0], version == 0
+    lock.check_number(numbers[0][0])
+    if version != SCHEMA_VERSION:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the tables do not depend on the log any more
+    return owner, numbers[0][0]
 
 
 def _check_integrity(connection: sqlite3.Connection, path: Path) -> None:
