@@ -65,9 +65,8 @@ def init(
     *,
     force: bool,
 ) -> None:
-    r"""Write a new configuration, readable only by its owner.
+    """Write a new configuration, readable only by its owner.
 
-    \b
     Example:
       templemeads -c cluster.toml init cluster --type instance --url ws://localhost:6502 --port 6502
     """

@@ -23,14 +23,22 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--handler", help="The handler: package.module:name, or path/file.py:name.")
-@click.option("--store", help="Where boards are kept: sqlite:///file, or memory:.")
-@click.option("--reload", is_flag=True, help="Start anew when the handler or the configuration changes.")
+@click.option("--store", help="Where boards are stored: sqlite:///file or memory:.")
 @click.option(
-    "-o", "--one-shot", "commands", multiple=True, help="Run one instruction without any network, and end."
+    "--reload", is_flag=True, help="Start the agent again when its handler or configuration changes."
 )
-@click.option("-r", "--repeat", type=click.IntRange(1), default=1, help="Run each of these so many times.")
-@click.option("-s", "--sender", default="oneshot", help="Who asks for them.")
-@click.option("-z", "--zone", default="one-shot", help="In which zone.")
+@click.option(
+    "-o",
+    "--one-shot",
+    "commands",
+    multiple=True,
+    help="Run one instruction without a network, and exit; may be repeated.",
+)
+@click.option(
+    "-r", "--repeat", type=click.IntRange(1), default=1, help="Run each instruction N times.", metavar="N"
+)
+@click.option("-s", "--sender", default="oneshot", help="Name of the agent that sends them.")
+@click.option("-z", "--zone", default="one-shot", help="Zone of the sender.")
 @pass_app
 def run(
     app: App,
@@ -43,13 +51,12 @@ def run(
     *,
     reload: bool,
 ) -> None:
-    r"""Run the agent until it is interrupted.
+    """Run the agent until it is interrupted.
 
-    \b
     Examples:
       templemeads -c cluster.toml run --handler my_cluster.handlers:handlers
       templemeads -c cluster.toml run --handler handlers.py:handlers --reload
-      templemeads -c cluster.toml run --handler handlers.py:handlers --one-shot 'add_user fred.proj.org'
+      templemeads -c cluster.toml run --handler handlers.py:handlers --one-shot 'add_user fred.proj.portal'
     """
     import trio
 
@@ -86,7 +93,7 @@ def run(
 
 
 def default_store(config_path: Path) -> str:
-    """Return where boards are kept unless the configuration says otherwise: in a file beside it."""
+    """Return where boards are stored unless the configuration names a place: in a file beside it."""
     return f"sqlite:///{config_path.absolute().with_suffix('.db')}"
 
 
@@ -155,7 +162,7 @@ def _handler(app: App, config: AgentConfig, named: str | None) -> Handler:
     if app.handler is not None:
         return app.handler
     if config.handler is not None:
-        return load_handler(config.handler, app.config_path.absolute().parent)
+        return load_handler(config.handler, app.config_path.absolute().parent, search_base=True)
     return refuse_every_job
 
 

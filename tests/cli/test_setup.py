@@ -314,7 +314,7 @@ def call_both(portal):
 
     done = CliRunner().invoke(main, ["-c", str(portal), "config", "check", "--json"])
     assert done.exit_code == 1
-    assert done.stderr == "Error: 3 problems keep the agent from starting\n"
+    assert done.stderr == "Error: 3 problems prevent the agent from starting\n"
     return done.stdout
 
 

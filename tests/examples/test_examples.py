@@ -127,5 +127,13 @@ def test_the_demo_ends_well_and_leaves_nothing_behind(tmp_path, monkeypatch):
         check=False,
     )
     assert process.returncode == 0, process.stdout + process.stderr
-    assert "Everything happened as it should." in process.stdout
+    assert process.stdout.splitlines() == [
+        "A portal sends three jobs to a cluster, which must refuse the last",
+        " portal | account created",
+        " portal | account removed",
+        ' portal | You are not allowed to remove the account for "jane"',
+        "A job crosses four agents: waldur.brics.notebook.shared",
+        "  waldur | fred.proj.waldur:fred:proj",
+    ]
+    assert process.stderr == ""
     assert list(tmp_path.iterdir()) == []
