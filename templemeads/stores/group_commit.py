@@ -99,7 +99,7 @@ class GroupCommit:
         self._failure: StoreError | None = None
         self._problem: str | None = None
         self._committing = 0
-        self._commit_started = math.inf
+        self._busy_since = math.inf
         self._work = trio.Event()
         # A waiter belongs to the commit that runs or to the one after it, and only that one wakes it.
         self._end_of_this = trio.Event()
@@ -109,7 +109,11 @@ class GroupCommit:
 
     async def load(self) -> Sequence[Write]:
         """Return everything that is committed (`BoardStore.load`)."""
-        jobs, self._starts = await trio.to_thread.run_sync(self._load, limiter=self._thread)
+        self._busy_since = trio.current_time()
+        try:
+            jobs, self._starts = await trio.to_thread.run_sync(self._load, limiter=self._thread)
+        finally:
+            self._busy_since = math.inf
         return jobs
 
     def _load(self) -> tuple[list[Write], dict[Key, int]]:
@@ -191,7 +195,7 @@ class GroupCommit:
         if not changes:
             return
         self._committing = ticket
-        self._commit_started = started = trio.current_time()
+        self._busy_since = started = trio.current_time()
         self._end_of_this, self._end_of_next = self._end_of_next, trio.Event()
         try:
             # A thread that runs cannot be cancelled, but it can be cancelled just before it starts: then nobody would
@@ -207,7 +211,7 @@ class GroupCommit:
             self._end_of_next.set()
             raise self._failure from error
         finally:
-            self._commit_started = math.inf
+            self._busy_since = math.inf
         self._commits += 1
         self._number += 1
         self._seconds += trio.current_time() - started
@@ -244,10 +248,10 @@ class GroupCommit:
         self._engine.commit(Batch.of(self._number + 1, changes))
 
     async def watch(self) -> None:
-        """Interrupt a commit that hangs for longer than the store's patience, until cancelled."""
+        """Interrupt a call that hangs for longer than the store's patience, until cancelled."""
         while self._engine.is_remote:
             await trio.sleep(self._patience / 4)
-            if trio.current_time() - self._commit_started > self._patience:
+            if trio.current_time() - self._busy_since > self._patience:
                 self._engine.interrupt()
 
     async def close(self) -> None:

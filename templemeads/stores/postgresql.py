@@ -17,6 +17,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, cast
@@ -37,6 +38,12 @@ LOCK_SECONDS: Final = 2
 """How long a statement waits for another session's lock on a table, before the commit is tried again."""
 UNACKNOWLEDGED_SECONDS: Final = 10
 """How long sent data may stay unacknowledged before the connection counts as lost."""
+
+_OPTIONS: Final = (
+    f"-c lock_timeout={LOCK_SECONDS}s -c client_min_messages=warning "
+    # The server's side of the same: it forgets us, and unlocks our rows, soon after our machine is gone.
+    f"-c tcp_keepalives_idle={UNACKNOWLEDGED_SECONDS} -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3"
+)
 
 _MIGRATIONS: Final = (
     """
@@ -128,7 +135,7 @@ class PostgresqlEngine:
                 keepalives_interval=2,
                 keepalives_count=3,
                 tcp_user_timeout=UNACKNOWLEDGED_SECONDS * 1000,
-                options=f"-c lock_timeout={LOCK_SECONDS}s -c client_min_messages=warning",
+                options=_OPTIONS,
             )
         try:
             with self._translated(f"{self.title} cannot be opened: "):
@@ -153,8 +160,10 @@ class PostgresqlEngine:
                 self._backend,
             )
         if connection.execute(f"SELECT pg_try_advisory_lock({key})", (self.agent,)).fetchone() != (True,):
-            message = f"{self.title} is in use by another process: an agent with the name {self.agent!r} is running already"
-            raise StoreError(message) if self._backend is None else StoreBusyError(message)
+            # A process that died, or its machine, has a session for some seconds more.
+            raise StoreBusyError(
+                f"{self.title} is in use by another process: an agent with the name {self.agent!r} is running already"
+            )
         found = connection.execute(
             "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
         ).fetchone()
@@ -243,13 +252,13 @@ class PostgresqlEngine:
             execute(_WRITE, (self.agent, _texts(peers), _texts(zones), ids, deleted, _texts(jobs), sums))
         if batch.erased:
             names, places, gone = map(list, zip(*batch.erased, strict=True))
-            execute(_ERASE, (names, places, gone, self.agent))
+            execute(_ERASE, (_texts(names), _texts(places), gone, self.agent))
         if batch.starts:
             peers, zones, ids, counts, sums = map(list, zip(*batch.starts, strict=True))
             execute(_COUNT, (self.agent, _texts(peers), _texts(zones), ids, counts, sums))
         if batch.cleared:
             names, places, gone = map(list, zip(*batch.cleared, strict=True))
-            execute(_CLEAR, (names, places, gone, self.agent))
+            execute(_CLEAR, (_texts(names), _texts(places), gone, self.agent))
 
     def _check_number(self, number: int | None, due: int) -> None:
         if number is None or number < due - 1:
@@ -269,7 +278,12 @@ class PostgresqlEngine:
             line.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Close the session, which unlocks the rows."""
+        """Unlock the rows, so that the next process need not wait for the server to notice, and close the session."""
+        timer = threading.Timer(CONNECT_SECONDS, self.interrupt)
+        timer.start()
+        with contextlib.suppress(psycopg.Error):
+            self._connection.execute("SELECT pg_advisory_unlock_all()")
+        timer.cancel()
         self._connection.close()
 
     @contextlib.contextmanager

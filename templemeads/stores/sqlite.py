@@ -75,12 +75,12 @@ _WRITE: Final = (
     "VALUES (CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), ?) ON CONFLICT (peer, zone, id) "
     "DO UPDATE SET deleted = excluded.deleted, job = excluded.job, checksum = excluded.checksum"
 )
-_ERASE: Final = "DELETE FROM jobs WHERE peer = ? AND zone = ? AND id = ?"
+_ERASE: Final = "DELETE FROM jobs WHERE peer = CAST(? AS TEXT) AND zone = CAST(? AS TEXT) AND id = ?"
 _COUNT: Final = (
     "INSERT INTO starts (peer, zone, id, count, checksum) VALUES (CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?) "
     "ON CONFLICT (peer, zone, id) DO UPDATE SET count = excluded.count, checksum = excluded.checksum"
 )
-_CLEAR: Final = "DELETE FROM starts WHERE peer = ? AND zone = ? AND id = ?"
+_CLEAR: Final = "DELETE FROM starts WHERE peer = CAST(? AS TEXT) AND zone = CAST(? AS TEXT) AND id = ?"
 
 _PASSING: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_FULL}
 """Errors after which a commit is tried again."""

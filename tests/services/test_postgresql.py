@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import partial
 
 import attrs
@@ -15,8 +15,9 @@ import trio
 from paddington import Peer
 from templemeads import StoreError
 from templemeads.jobs.outcome import Write
-from templemeads.stores.opening import open_store
+from templemeads.stores.opening import connect, open_store
 from templemeads.stores.postgresql import open_postgresql_store, shown
+from templemeads.stores.tools import copy
 from tests.templemeads.stores.contract import StoreContract
 from tests.templemeads.values import NOW, job
 
@@ -30,7 +31,7 @@ def writes(first: int, last: int) -> list[Write]:
 class TestPostgresql(StoreContract):
     @pytest.fixture
     def open_durable(self, database):
-        return partial(open_postgresql_store, url=database)
+        return partial(open_postgresql_store, url=database, patience=2)
 
 
 @pytest.fixture
@@ -228,6 +229,27 @@ async def test_a_standby_takes_over_and_a_server_that_went_back_is_noticed(postg
                 with pytest.raises(StoreError, match="lost confirmed commits"):
                     await store.wait_kept(store.write(writes(3, 4)))
                 await trio.sleep_forever()
+
+
+async def test_a_store_is_copied_to_another_engine_and_back(database, tmp_path):
+    setting, back = f"sqlite:///{tmp_path / 'a.db'}", f"sqlite:///{tmp_path / 'b.db'}"
+    async with open_store(setting)("cluster") as store:
+        store.write([*writes(1, 2500), attrs.evolve(writes(1, 2)[0], peer=Peer("other"), deleted=True)])
+        assert [await store.count_start(PEER, job(1).id) for _ in range(2)] == [1, 2]
+    for source, target in ((setting, database), (database, back)):
+        with (
+            closing(connect(source, "cluster", must_exist=True)) as old,
+            closing(connect(target, "cluster")) as new,
+        ):
+            assert copy(old, new) == 2500
+    async with open_store(setting)("cluster") as one, open_store(back)("cluster") as other:
+        assert await one.load() == await other.load()
+        assert await other.count_start(PEER, job(1).id) == 3
+
+
+def test_a_store_without_this_agent_is_not_made_by_looking(database):
+    with pytest.raises(StoreError, match="holds nothing of an agent 'cluster'"):
+        connect(database, "cluster", must_exist=True)
 
 
 def test_messages_hold_no_password():
