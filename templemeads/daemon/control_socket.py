@@ -1,118 +1,227 @@
 """The control socket: how the command line talks to the running agent on the same machine.
 
 A Unix socket of mode 0600. A caller sends one line of JSON, ``{"do": "status", …}``, and gets lines back: any number of
-``{"item": …}``, then ``{"end": …}`` or ``{"error": …}``, after which the connection closes. Who may open the socket may do
-all that the agent can; so the kernel is asked who calls, and only the agent's own user and root are heard.
+``{"item": …}``, then ``{"end": …}`` or ``{"error": …}``, after which the connection closes. Whoever may open the socket may
+do everything that the agent can. So the kernel is asked who calls, and only the agent's own user and root are served.
+
+This module knows sockets and framing, not commands. Each caller stands behind a wall of its own: nothing that one sends,
+leaves unread or breaks off reaches the agent or another caller.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import math
 import os
 import socket
 import stat
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import attrs
 import trio
 
-from paddington import ConfigError, PaddingtonError, Peer
+from paddington import ConfigError, PaddingtonError
 
-from ..agent.agent import Agent
-from ..errors import JobError, ParseError, RefusedError, TemplemeadsError
-from ..jobs.job import DEFAULT_LIFETIME, Job, Status
-from ..jobs.outcome import Write
-from ..jobs.route import place_of
-from ..version import __version__
+from ..errors import RefusedError, TemplemeadsError
 
 _log = logging.getLogger("templemeads.control")
 
-LONGEST_REQUEST: Final = 1024 * 1024
-"""Bytes of a request."""
+MAX_REQUEST_BYTES: Final = 1024 * 1024
 
 REQUEST_SECONDS: Final = 10.0
-"""How long a caller has for its request."""
+"""How long a caller may take to send its request."""
 
-MOST_CALLERS: Final = 64
-"""Callers at once; further ones are hung up on."""
+ANSWER_SECONDS: Final = 30.0
+"""How long a caller may leave one line of the answer unread; then the agent hangs up."""
 
-NEWS_QUEUED: Final = 1_000
-"""Changes of jobs that wait for a follower; a slower one misses some, and is told how many."""
+MAX_CALLERS: Final = 64
+"""Callers served at once; further ones are refused."""
 
-MOST_JOBS: Final = 100_000
-"""Jobs in one answer."""
+REFUSAL_SECONDS: Final = 1.0
+"""How long a refused caller may take to send the request that is not read."""
 
-LONGEST_PATH: Final = 100
-"""Bytes of a socket's path; the kernel takes 107."""
+MAX_PATH_BYTES: Final = 100
+"""Length of a socket's path; the kernel takes 107."""
+
+ROWS_PER_WRITE: Final = 200
+"""Rows of a long answer that are encoded and written at once, so that it does not block the agent."""
+
+SOCKET_MODE: Final = 0o600
 
 Send = Callable[[Any], Awaitable[None]]
-Request = Mapping[str, Any]
 
 
-async def serve_control(
-    agent: Agent, path: Path, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-) -> None:
-    """Serve the control socket of an agent until cancelled.
+@attrs.frozen(kw_only=True)
+class ControlLimits:
+    """Limits of a control socket.
 
-    Args:
-        agent: The agent.
-        path: Where the socket shall be; one that nobody serves any more is replaced.
-        task_status: Told when callers can come.
-
-    Raises:
-        ConfigError: It cannot be there, or another process serves it.
+    Attributes:
+        callers: Callers served at once.
+        request_seconds: Seconds in which a request must have come.
+        answer_seconds: Seconds in which a caller must have taken each line of the answer.
 
     """
-    listener = trio.SocketListener(await _listen(path))
-    gate = trio.CapacityLimiter(MOST_CALLERS)
-    control = _Control(agent)
 
-    async def talk(stream: trio.SocketStream) -> None:
+    callers: int = MAX_CALLERS
+    request_seconds: float = REQUEST_SECONDS
+    answer_seconds: float = ANSWER_SECONDS
+
+
+@attrs.frozen
+class Request:
+    """A request, read field by field; whatever does not fit is refused with a sentence."""
+
+    fields: Mapping[str, object]
+
+    @classmethod
+    def parse(cls, line: bytes) -> Request:
+        """Read one line.
+
+        Raises:
+            RefusedError: It is not a JSON object.
+
+        """
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise RefusedError(f"the request cannot be read: {type(error).__name__}") from None
+        if not isinstance(value, dict):
+            raise RefusedError("the request cannot be read: it must be a JSON object")
+        return cls(value)
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """Return a string; required unless there is a default."""
+        found = self.optional_text(key)
+        if found is not None:
+            return found
+        if default is None:
+            raise RefusedError(f"the request cannot be read: the field {key!r} is missing")
+        return default
+
+    def optional_text(self, key: str) -> str | None:
+        """Return a string, or None."""
+        found = self.fields.get(key)
+        if found is None or isinstance(found, str):
+            return found
+        raise self._wrong(key, "a string")
+
+    def texts(self, key: str) -> list[str]:
+        """Return a list of strings; empty if it is missing."""
+        found = self.fields.get(key)
+        if found is None:
+            return []
+        if not isinstance(found, list):
+            raise self._wrong(key, "a list of strings")
+        strings = [each for each in found if isinstance(each, str)]
+        if len(strings) < len(found):
+            raise self._wrong(key, "a list of strings")
+        return strings
+
+    def flag(self, key: str) -> bool:
+        """Return true or false; false if it is missing."""
+        found = self.fields.get(key)
+        if found is None or isinstance(found, bool):
+            return bool(found)
+        raise self._wrong(key, "true or false")
+
+    def number(self, key: str, default: float, least: float, most: float) -> float:
+        """Return a number, brought between two bounds."""
+        found = self.fields.get(key)
+        if found is None:
+            return default
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            raise self._wrong(key, "a number")
+        if isinstance(found, float) and math.isnan(found):
+            raise self._wrong(key, "a number")
+        return float(max(least, min(most, found)))
+
+    @staticmethod
+    def _wrong(key: str, wanted: str) -> RefusedError:
+        return RefusedError(f"the request cannot be read: the field {key!r} must be {wanted}")
+
+
+Answer = Callable[[Request, Send], Awaitable[Any]]
+"""Carries out a request: may send items, and returns what the answer ends with."""
+
+
+async def serve_socket(
+    path: Path,
+    answer: Answer,
+    *,
+    limits: ControlLimits | None = None,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve a control socket until cancelled.
+
+    Args:
+        path: Where the socket is to be; one that nobody serves any more is replaced.
+        answer: Carries out the requests.
+        limits: Its limits.
+        task_status: Reports when callers can connect.
+
+    Raises:
+        ConfigError: The socket cannot be made there, or another process serves it.
+
+    """
+    limits = ControlLimits() if limits is None else limits
+    listener, mark = await _listen(path, limits.callers)
+    callers = trio.CapacityLimiter(limits.callers)
+
+    async def serve_caller(stream: trio.SocketStream) -> None:
         async with stream:
             try:
-                gate.acquire_nowait()
-            except trio.WouldBlock:
-                return
-            try:
-                await control.talk(stream)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                return  # the caller has gone
-            finally:
-                gate.release()
+                await _serve_caller(stream, answer, callers, limits)
+            except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError, OSError):
+                _log.debug("a caller of the control socket has gone, or does not read")
+            except* Exception:  # noqa: BLE001 - the caller's wall
+                _log.exception("internal error while a caller of the control socket was served")
 
     try:
-        task_status.started()
-        await trio.serve_listeners(talk, [listener])
+        async with listener:
+            task_status.started()
+            await trio.serve_listeners(serve_caller, [listener])
     finally:
-        _remove(path)
+        if _mark(path) == mark:
+            _remove(path)
 
 
-async def _listen(path: Path) -> trio.socket.SocketType:
-    if len(os.fsencode(path)) > LONGEST_PATH:
+# -- the socket in the file system ------------------------------------------------------------------------------------
+
+
+async def _listen(path: Path, backlog: int) -> tuple[trio.SocketListener, tuple[int, int]]:
+    if len(os.fsencode(path)) > MAX_PATH_BYTES:
         raise ConfigError(
-            f"The path of the control socket {str(path)!r} is longer than {LONGEST_PATH} bytes: "
+            f"The path of the control socket {str(path)!r} is longer than {MAX_PATH_BYTES} bytes: "
             'name a shorter one with --socket, or control = "…" in the configuration'
         )
     await _make_room(path)
     listening = trio.socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        # The mode is right from the first moment, not only after a chmod.
-        umask = os.umask(0o177)
-        try:
-            await listening.bind(str(path))
-        finally:
-            os.umask(umask)
-        listening.listen(MOST_CALLERS)
+        # The umask belongs to the whole process, so it stays as it is. Linux makes the file with the mode of the
+        # socket; elsewhere chmod does it, and nobody can connect before the socket listens.
+        with suppress(OSError):
+            os.fchmod(listening.fileno(), SOCKET_MODE)
+        await listening.bind(str(path))
+        _require_mode(path)
+        listening.listen(backlog)
+        mark = _mark(path)
+        assert mark is not None
     except OSError as error:
         listening.close()
         raise ConfigError(
             f"The control socket {str(path)!r} cannot be made: {(error.strerror or str(error)).lower()}. "
             'Name another place with --socket, or control = "…" in the configuration'
         ) from None
-    return listening
+    except BaseException:
+        listening.close()
+        raise
+    return trio.SocketListener(listening), mark
 
 
 async def _make_room(path: Path) -> None:
@@ -120,10 +229,16 @@ async def _make_room(path: Path) -> None:
     if mode is None:
         return
     if not stat.S_ISSOCK(mode):
-        raise ConfigError(f"{str(path)!r} is in the place of the control socket and is none: move it away")
+        raise ConfigError(
+            f"{str(path)!r} is where the control socket belongs, but is not a socket: move it away"
+        )
     try:
         stream = await trio.open_unix_socket(str(path))
-    except OSError:
+    except OSError as error:
+        if error.errno not in (errno.ECONNREFUSED, errno.ENOENT):
+            raise ConfigError(
+                f"The control socket {str(path)!r} cannot be opened: {(error.strerror or str(error)).lower()}"
+            ) from None
         _remove(path)  # left behind by a process that was killed
         return
     await stream.aclose()
@@ -137,293 +252,112 @@ def _mode(path: Path) -> int | None:
         return None
 
 
+def _require_mode(path: Path) -> None:
+    if stat.S_IMODE(path.lstat().st_mode) != SOCKET_MODE:
+        path.chmod(SOCKET_MODE)
+
+
 def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
+    with suppress(OSError):
+        path.unlink()
 
 
-class _Control:
-    """Answers the callers of one agent."""
+def _mark(path: Path) -> tuple[int, int] | None:
+    """Return what tells this file from one that another process has put in its place."""
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
-    def __init__(self, agent: Agent) -> None:
-        self._agent = agent
-        self._started = trio.current_time()
-        self._verbs: Mapping[str, Callable[[Request, Send], Awaitable[Any]]] = {
-            "status": self._status,
-            "jobs": self._jobs,
-            "follow": self._follow,
-            "job": self._job,
-            "put": self._put,
-            "delete": self._delete,
-            "notify": self._notify,
-            "health": self._health,
-            "diagnostics": self._diagnostics,
-            "restart": self._restart,
-            "watch": self._watch,
-        }
 
-    async def talk(self, stream: trio.SocketStream) -> None:
-        """Serve one caller."""
-        if not _is_ours(stream.socket):
-            _log.warning("a caller of the control socket is another user, and is not heard")
-            return
-        with trio.move_on_after(REQUEST_SECONDS) as patience:
+# -- one caller -------------------------------------------------------------------------------------------------------
+
+
+async def _serve_caller(
+    stream: trio.SocketStream, answer: Answer, callers: trio.CapacityLimiter, limits: ControlLimits
+) -> None:
+    if not _is_ours(stream.socket):
+        _log.warning("a caller of the control socket is another user, and is refused")
+        return
+
+    async def send(value: Mapping[str, Any]) -> None:
+        for data in _encode(value):
+            with trio.fail_after(limits.answer_seconds):
+                await stream.send_all(data)
+
+    async def send_item(value: Any) -> None:
+        await send({"item": value})
+
+    try:
+        callers.acquire_nowait()
+    except trio.WouldBlock:
+        # A socket that is closed with unread data loses what was sent last.
+        with trio.move_on_after(REFUSAL_SECONDS):
+            await stream.receive_some(MAX_REQUEST_BYTES)
+        message = f"this agent serves {limits.callers} callers already: close some, and try again"
+        await send({"error": message, "kind": "RefusedError"})
+        return
+    try:
+        with trio.move_on_after(limits.request_seconds) as deadline:
             line = await _read_line(stream)
-        if patience.cancelled_caught or line is None:
+        if deadline.cancelled_caught or line is None:
             return
-
-        async def send(value: Any) -> None:
-            await stream.send_all(json.dumps(value).encode() + b"\n")
-
-        async def send_item(value: Any) -> None:
-            await send({"item": value})
-
         try:
-            request = json.loads(line)
-            verb = self._verbs.get(request["do"])
-            if verb is None:
-                raise RefusedError("this agent does not know that command: is it of another version?")
-            end = await self._until_hang_up(stream, verb, request, send_item)
+            end = await _answer_unless_gone(stream, answer, Request.parse(line), send_item)
         except (TemplemeadsError, PaddingtonError) as error:
             await send({"error": str(error), "kind": type(error).__name__})
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            await send(
-                {"error": f"the request cannot be read ({type(error).__name__})", "kind": "ValueError"}
-            )
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the caller's wall
+            _log.exception("internal error in answer to a request on the control socket")
+            message = f"internal error ({type(error).__name__}); the agent's log has the details"
+            await send({"error": message, "kind": "InternalError"})
         else:
             await send({"end": end})
+    finally:
+        callers.release()
 
-    async def _until_hang_up(
-        self,
-        stream: trio.SocketStream,
-        verb: Callable[[Request, Send], Awaitable[Any]],
-        request: Request,
-        send: Send,
-    ) -> Any:
-        """Run a command, but not for longer than its caller stays."""
-        end: Any = None
-        async with trio.open_nursery() as nursery:
 
-            async def watch() -> None:
+async def _answer_unless_gone(stream: trio.SocketStream, answer: Answer, request: Request, send: Send) -> Any:
+    """Carry out a request, but not for longer than its caller stays."""
+    end: Any = None
+    failure: Exception | None = None
+    is_gone = False
+    async with trio.open_nursery() as nursery:
+
+        async def watch() -> None:
+            nonlocal is_gone
+            with suppress(trio.BrokenResourceError):
                 while await stream.receive_some(1024):
                     pass
-                nursery.cancel_scope.cancel(reason="the caller has gone")
+            is_gone = True
+            nursery.cancel_scope.cancel(reason="the caller has gone")
 
-            nursery.start_soon(watch)
-            failure: Exception | None = None
-            try:
-                end = await verb(request, send)
-            except Exception as error:  # noqa: BLE001 - raised again below, out of the nursery and so bare
-                failure = error
-            nursery.cancel_scope.cancel(reason="answered")
-        if failure is not None:
-            raise failure
-        return end
-
-    # -- the agent --------------------------------------------------------------------------------------------------
-
-    async def _status(self, request: Request, send: Send) -> Any:
-        agent = self._agent
-        figures = agent.statistics()
-        store = agent.store_statistics()
-        own = agent.operations.own_health()
-        return {
-            "agent": agent.name,
-            "type": agent.agent_type.value,
-            "version": __version__,
-            "pid": os.getpid(),
-            "port": agent.port,
-            "url": agent.config.service.url,
-            "up_seconds": own.uptime_seconds,
-            "memory_bytes": own.memory_bytes,
-            "cpu_percent": own.cpu_percent,
-            "stopping": agent.is_stopping,
-            "handlers_running": figures.running,
-            "handlers_waiting": figures.waiting,
-            "jobs": figures.jobs,
-            "totals": {
-                "completed": own.total_completed,
-                "failed": own.total_failed,
-                "expired": own.total_expired,
-                "slow": own.total_slow,
-            },
-            "job_ms": {
-                "median": own.job_time_median_ms,
-                "max": own.job_time_max_ms,
-                "count": own.job_time_count,
-            },
-            "refused": figures.refused,
-            "store": {"waiting": store.waiting, "commits": store.commits, "changes": store.changes},
-            "peers": [self._peer(peer) for peer in (known.peer for known in agent.peers.known)],
-        }
-
-    def _peer(self, peer: Peer) -> dict[str, Any]:
-        agent = self._agent
-        known = agent.peers[peer]
-        board = agent.exchange.boards.get(peer, ())
-        service = agent.service_statistics()
-        line = None if service is None else service.connections.get(peer)
-        return {
-            "name": peer.name,
-            "zone": peer.zone,
-            "type": None if known.register is None else known.register.agent.value,
-            "connected": known.is_ready,
-            "connected_seconds": None if known.link is None else trio.current_time() - known.since,
-            "connections": known.connections,
-            "failure": known.failure if known.link is None else "",
-            "engine": None if known.register is None else known.register.engine[:40],
-            "version": None if known.register is None else known.register.version[:40],
-            "board": len(board),
-            "unfinished": sum(not job.is_finished for job in board),
-            "queued": 0 if known.link is None else len(known.link.outbox),
-            "received_bytes": 0 if line is None else line.received_bytes,
-            "sent_bytes": 0 if line is None else line.sent_bytes,
-            "received": 0 if line is None else line.received,
-            "sent": 0 if line is None else line.sent,
-        }
-
-    async def _watch(self, request: Request, send: Send) -> Any:
-        seconds = max(0.1, min(60.0, float(request.get("seconds", 1.0))))
-        while True:
-            await send(
-                await self._status(request, send)
-                | {"latest": [self._told(peer, job) for peer, job in self._selected({"limit": 20})]}
-            )
-            await trio.sleep(seconds)
-
-    # -- jobs -------------------------------------------------------------------------------------------------------
-
-    async def _jobs(self, request: Request, send: Send) -> Any:
-        return [self._told(peer, job) for peer, job in self._selected(request)]
-
-    async def _follow(self, request: Request, send: Send) -> Any:
-        wanted = _filter(request)
-        sender, receiver = trio.open_memory_channel[Write](NEWS_QUEUED)
-        missed = 0
-
-        def observe(news: Write) -> None:
-            nonlocal missed
-            try:
-                sender.send_nowait(news)
-            except trio.WouldBlock:
-                missed += 1
-
-        self._agent.news_observers.append(observe)
+        nursery.start_soon(watch)
         try:
-            async for news in receiver:
-                if wanted(news.peer, news.job):
-                    await send(self._told(news.peer, news.job) | {"removed": news.deleted, "missed": missed})
-                    missed = 0
-        finally:
-            self._agent.news_observers.remove(observe)
-
-    async def _job(self, request: Request, send: Send) -> Any:
-        found = self._found(request["id"])
-        if request.get("wait"):
-            # The board nearest to whoever put it is the one that hears of its end.
-            peer, job = next(((peer, job) for peer, job in found if self._is_first(job)), found[0])
-            async for change in self._agent.job_updates(peer, job):
-                await send([self._told(peer, change)])
-            return [self._told(peer, change)]
-        return [self._told(peer, job) for peer, job in found]
-
-    async def _put(self, request: Request, send: Send) -> Any:
-        job = await self._agent.submit(
-            request["command"], zone=request.get("zone"), lifetime=request.get("lifetime", DEFAULT_LIFETIME)
-        )
-        after = job.destination.agents[1]
-        peer = self._agent.peer(after, request.get("zone")).peer
-        if not request.get("wait"):
-            return self._told(peer, job)
-        async for change in job.updates():
-            job = change
-            await send(self._told(peer, job))
-        return self._told(peer, job)
-
-    async def _delete(self, request: Request, send: Send) -> Any:
-        found = self._found(request["id"])
-        for peer, job in found:
-            if self._is_first(job):
-                await self._agent.delete_job(peer, job)
-                return self._told(peer, job)
-        raise RefusedError(
-            f"The job {found[0][1].id} was put at {found[0][1].destination.agents[0]!r}: delete it there"
-        )
-
-    def _is_first(self, job: Job) -> bool:
-        place = place_of(self._agent.name, job.destination)
-        return place is not None and place.is_first
-
-    def _selected(self, request: Request) -> list[tuple[Peer, Job]]:
-        wanted = _filter(request)
-        found = [
-            (peer, job)
-            for peer, board in self._agent.exchange.boards.items()
-            for job in board
-            if wanted(peer, job)
-        ]
-        found.sort(key=lambda each: (each[1].changed, each[1].created), reverse=True)
-        return found[: max(0, min(MOST_JOBS, int(request.get("limit", MOST_JOBS))))]
-
-    def _found(self, job_id: object) -> list[tuple[Peer, Job]]:
-        text = str(job_id).lower()
-        found = [
-            (peer, job)
-            for peer, board in self._agent.exchange.boards.items()
-            for job in board
-            if len(text) >= 4 and str(job.id).startswith(text)
-        ]
-        if len({job.id for _, job in found}) != 1:
-            problem = "Several jobs have ids that begin with" if found else "No board holds a job with the id"
-            raise RefusedError(f"{problem} {ascii(text)[:60]}")
-        return found
-
-    def _told(self, peer: Peer, job: Job) -> dict[str, Any]:
-        value: str | None = None
-        if job.status is Status.COMPLETE:
-            try:
-                result = job.result()
-                value = None if result is None else str(result)
-            except (JobError, ParseError):
-                value = job.result_text
-        elif job.status is not Status.DUPLICATE:
-            value = job.result_text
-        return job.to_json() | {
-            "board": str(peer),
-            "expired": job.is_expired(self._agent.now()),
-            "value": value,
-            "error_kind": None if job.error_info is None else job.error_info.kind,
-        }
-
-    # -- operations -------------------------------------------------------------------------------------------------
-
-    async def _notify(self, request: Request, send: Send) -> Any:
-        self._agent.operations.notify(request["text"])
-
-    async def _health(self, request: Request, send: Send) -> Any:
-        operations = self._agent.operations
-        health = await operations.health() if request.get("tree") else operations.own_health()
-        return health.to_json()
-
-    async def _diagnostics(self, request: Request, send: Send) -> Any:
-        return await self._agent.operations.diagnostics(request.get("path", ""))
-
-    async def _restart(self, request: Request, send: Send) -> Any:
-        await self._agent.operations.restart(request.get("path", ""), request.get("type", "soft"))
+            end = await answer(request, send)
+        except Exception as error:  # noqa: BLE001 - raised again below, out of the nursery and so bare
+            failure = error
+        nursery.cancel_scope.cancel(reason="answered")
+    if is_gone:
+        raise trio.BrokenResourceError("the caller has gone")
+    if failure is not None:
+        raise failure
+    return end
 
 
-def _filter(request: Request) -> Callable[[Peer, Job], bool]:
-    states = [str(state).lower() for state in request.get("states", ())]
-    peer_name = request.get("peer")
-    text = str(request.get("text") or "")
-
-    def wanted(peer: Peer, job: Job) -> bool:
-        return (
-            (not states or job.status.value.lower() in states)
-            and (peer_name is None or peer_name in (peer.name, str(peer)))
-            and (not text or text in job.command)
-        )
-
-    return wanted
+def _encode(value: Mapping[str, Any]) -> Iterator[bytes]:
+    """Encode one line; a long list in several pieces."""
+    ((key, content), *others) = value.items()
+    if others or not isinstance(content, list) or len(content) <= ROWS_PER_WRITE:
+        yield json.dumps(value).encode() + b"\n"
+        return
+    yield f'{{"{key}": ['.encode()
+    for start in range(0, len(content), ROWS_PER_WRITE):
+        rows = json.dumps(content[start : start + ROWS_PER_WRITE])[1:-1]
+        yield (", " if start else "").encode() + rows.encode()
+    yield b"]}\n"
 
 
 async def _read_line(stream: trio.SocketStream) -> bytes | None:
@@ -431,14 +365,14 @@ async def _read_line(stream: trio.SocketStream) -> bytes | None:
     while b"\n" not in data:
         more = await stream.receive_some(65_536)
         data += more
-        if not more or len(data) > LONGEST_REQUEST:
+        if not more or len(data) > MAX_REQUEST_BYTES:
             return None
     return data.partition(b"\n")[0]
 
 
 def _is_ours(connected: trio.socket.SocketType) -> bool:
     if not hasattr(socket, "SO_PEERCRED"):
-        return True  # elsewhere the mode of the socket has to do
+        return True  # elsewhere the mode of the socket must suffice
     credentials = connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", credentials)
     return uid in (0, os.geteuid())
