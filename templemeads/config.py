@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Final, Self, overload
 
 import attrs
 import tomlkit
@@ -24,6 +24,9 @@ from paddington.config.toml import TableReader, edit_toml, format_toml, parse_to
 from .agent_type import AgentType
 from .errors import ParseError
 from .limits import Limits
+
+ROLE_TABLES: Final = ("bridge", "dashboard", "quota_engines", "user_volumes", "project_volumes")
+"""Root tables of configuration files that the ready-made agents read for themselves."""
 
 
 def _check_ip(_: object, attribute: attrs.Attribute[str | None], value: str | None) -> None:
@@ -50,6 +53,7 @@ class AgentConfig:
         control: Path of the control socket, for the command line.
         healthcheck_ip: Address of the health endpoint, or None for loopback.
         limits: How much it takes on.
+        tables: What stands in the root tables that ready-made agents read (`ROLE_TABLES`), by name.
 
     """
 
@@ -61,6 +65,7 @@ class AgentConfig:
     control: str | None = attrs.field(default=None, kw_only=True)
     healthcheck_ip: str | None = attrs.field(default=None, kw_only=True, validator=_check_ip)
     limits: Limits = attrs.field(factory=Limits, kw_only=True)
+    tables: dict[str, Any] = attrs.field(factory=dict, kw_only=True, repr=False)  # Any: what TOML tables hold
 
     @property
     def name(self) -> str:
@@ -148,6 +153,7 @@ class AgentConfig:
             control=reader.optional_text("control"),
             healthcheck_ip=reader.optional_text("healthcheck_ip"),
             limits=read_limits,
+            tables={name: reader.table(name).values for name in ROLE_TABLES if reader.has(name)},
         )
 
     def to_toml(self) -> dict[str, Any]:
@@ -161,6 +167,7 @@ class AgentConfig:
             "service": self.service.to_toml(),
             "extras": self.extras,
             "limits": self.limits.to_table() or None,
+            **self.tables,
         }
 
     def save(self, path: str | os.PathLike[str]) -> None:

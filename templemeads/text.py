@@ -64,3 +64,11 @@ def _columns(character: str) -> int:
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+
+
+def printable(text: str, longest: int = 500) -> str:
+    """Return foreign text without anything that breaks a line or moves a cursor, cut to ``longest`` characters."""
+    if len(text) <= longest and text.isprintable():
+        return text
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:longest])
+    return shown if len(text) <= longest else f"{shown}…"

@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
-from typing import Final, Self
+from typing import Any, Final, Self
 from uuid import UUID
 
 import attrs
@@ -30,7 +30,6 @@ import trio
 from paddington import (
     ClientConfig,
     DialFailure,
-    PaddingtonError,
     Peer,
     ServerConfig,
     ServiceConfig,
@@ -71,8 +70,10 @@ from ..operations.notifications import NotificationHandler
 from ..operations.operations import Operations
 from ..stores.store import BoardStore, OpenStore, StoreStatistics, open_memory_store
 from ..version import __version__
+from .ask import ask
 from .envelope import Envelope
 from .handlers import Handler
+from .lifespan import lifespan_of
 from .runner import Finished, Runner
 from .watch import Watch, Watches
 
@@ -223,6 +224,25 @@ class Agent:
                 f"The path {text.split(' ', maxsplit=1)[0][:200]!a} does not begin with this agent, {self.name!r}"
             )
         return await self.peer(agents[1], zone).put_job(job)
+
+    async def ask(self, command: str, *, zone: str | None = None, lifetime: float | None = None) -> Any:
+        """Put a job, wait for it, and return the value of its result.
+
+        Inside a handler the job expires no later than the handler's own job, and is deleted when the handler is cancelled.
+
+        Args:
+            command: ``<destination> <instruction>``; the path begins with this agent.
+            zone: The zone of the next agent. By default the zone of the handler's job, or else the only one that has a
+                peer of that name.
+            lifetime: Seconds until the job expires. By default all that the handler's job has left, or two minutes
+                outside a handler.
+
+        Raises:
+            JobError: The job failed, expired or cannot be sent; `JobError.origin` is the agent where that happened.
+            ParseError: The command is not in the grammar.
+
+        """
+        return await ask(self, command, zone=zone, lifetime=lifetime)
 
     @property
     def is_stopping(self) -> bool:
@@ -478,6 +498,7 @@ class Agent:
             zone=peer.zone,
             peer=handle,
             report=partial(self._report, peer, job_id),
+            agent=self,
         )
 
     async def _report(self, peer: Peer, job_id: UUID, message: str | None) -> None:
@@ -511,14 +532,18 @@ class Agent:
             naming.enter_context(bound(agent=config.service.name))
             agent = cls(config, board_store, clock)
             agent._runner = Runner(
-                nursery, handler, agent.limits, agent._make_envelope, agent._finished, agent._cancelled
+                handler, agent.limits, agent._make_envelope, agent._finished, agent._cancelled
             )
             agent.operations = Operations(agent, nursery, on_notification)
             await agent._restore()
             nursery.start_soon(agent._sweep, name=f"sweep of {agent.name}")
             connecting = transport(config.service, serve=agent._serve, dial_failed=agent._dial_failed)
             try:
-                async with connecting as agent._service:
+                async with (
+                    connecting as agent._service,
+                    lifespan_of(handler, agent),
+                    agent._runner.at_work(),
+                ):
                     naming.close()  # from here on the tasks that start are the caller's
                     _log.info("%s agent %s is up", agent.agent_type, agent.name)
                     try:
@@ -527,7 +552,7 @@ class Agent:
                         failure = error
                     else:
                         await agent._stop()
-            except PaddingtonError as error:
+            except Exception as error:  # noqa: BLE001 - likewise: the address, or the lifespan of the handlers
                 failure = error
             finally:
                 naming.close()

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ..errors import StateError
 from ..jobs.job import Job
 
 if TYPE_CHECKING:
+    from ..config import AgentConfig
     from ..links.peers import AgentPeer  # noqa: TC004 - nothing reads this annotation at run time, and peers need jobs
+    from .agent import Agent  # noqa: TC004 - likewise; the agent imports this module
 
 
 async def _unreported(_: str | None) -> None:
-    """Progress of a job that no agent holds goes nowhere: so handlers can be called directly."""
+    """Drop the progress of a job that no agent holds, so that handlers can be called directly."""
 
 
 @attrs.frozen(kw_only=True)
@@ -26,7 +29,7 @@ class Envelope:
         sender: Name of the neighbour that the job came from.
         recipient: Name of the agent that runs it.
         zone: The zone in which it came.
-        peer: The sender as someone that jobs can be put to, or None where no network is running.
+        peer: The sender as a peer that jobs can be put to, or None if no network is running.
 
     """
 
@@ -38,12 +41,38 @@ class Envelope:
     _report: Callable[[str | None], Awaitable[None]] = attrs.field(
         default=_unreported, eq=False, repr=False, alias="report"
     )
+    _agent: Agent | None = attrs.field(default=None, eq=False, repr=False, alias="agent")
+
+    @property
+    def agent(self) -> Agent:
+        """The running agent, to ask other agents with: ``await envelope.agent.ask("cluster.accounts add_local_user …")``.
+
+        Raises:
+            StateError: The handler was called without an agent, as in a unit test.
+
+        """
+        if self._agent is None:
+            raise StateError(
+                "This envelope has no agent: the handler was called without one. "
+                "In a test, pass Envelope(agent=…) or run the handler in templemeads.testing.networks.open_chain"
+            )
+        return self._agent
+
+    @property
+    def config(self) -> AgentConfig:
+        """The configuration of the agent: ``envelope.config.option("quota")``, ``envelope.config.secret("password")``.
+
+        Raises:
+            StateError: The handler was called without an agent.
+
+        """
+        return self.agent.config
 
     async def progress(self, message: str | None = None) -> None:
-        """Tell the job's sender how far the work is; a checkpoint.
+        """Report to the job's sender how far the work is; a checkpoint.
 
         Args:
-            message: One line for people. On a slow link only the latest message arrives.
+            message: One line for people. On a slow connection only the latest message arrives.
 
         """
         await self._report(message)

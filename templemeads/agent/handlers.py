@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
 
@@ -14,11 +15,17 @@ from ..grammar import Instruction
 from ..grammar.results import result_matches
 from ..jobs.job import Job
 from .envelope import Envelope
+from .lifespan import LifespanFunction, as_context_manager
+
+if TYPE_CHECKING:
+    from .agent import Agent
 
 Handler = Callable[[Envelope], Awaitable[Job]]
 """What an agent runs for a job that has arrived."""
 
 Function = Callable[..., Awaitable[Any]]
+
+_Lifespan = TypeVar("_Lifespan", bound=LifespanFunction)
 
 
 @attrs.frozen
@@ -40,6 +47,7 @@ class Handlers:
 
     strict: bool = True
     _table: dict[type[Instruction], Function] = attrs.field(factory=dict, init=False, repr=False)
+    _lifespans: list[LifespanFunction] = attrs.field(factory=list, init=False, repr=False)
 
     def add(self, *instructions: type[Instruction]) -> Callable[[Function], Function]:
         """Return a decorator that enters a function for these classes of instructions.
@@ -57,6 +65,33 @@ class Handlers:
             return function
 
         return enter
+
+    def lifespan(self, function: _Lifespan) -> _Lifespan:
+        """Enter a function as start-up and shut-down of what the handlers use; a decorator.
+
+        The function gets the running agent. It is an async generator that yields once, or returns an async context
+        manager. It begins when the agent is connected, before the first handler starts, and ends after the last one has
+        ended. Several nest in the order in which they were entered.
+
+        >>> handlers = Handlers()
+        >>> @handlers.lifespan
+        ... async def lifespan(agent):
+        ...     async with trio.open_nursery() as nursery:
+        ...         nursery.start_soon(refresh_directory, agent.config.option("ldap"))
+        ...         yield
+        ...         nursery.cancel_scope.cancel()
+
+        """
+        self._lifespans.append(function)
+        return function
+
+    @asynccontextmanager
+    async def open_lifespan(self, agent: Agent) -> AsyncIterator[None]:
+        """Enter the lifespans of this table for an agent."""
+        async with AsyncExitStack() as stack:
+            for function in self._lifespans:
+                await stack.enter_async_context(as_context_manager(function, agent))
+            yield
 
     def __iter__(self) -> Iterator[type[Instruction]]:
         return iter(self._table)

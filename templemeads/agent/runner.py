@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import attrs
@@ -22,6 +23,7 @@ from ..errors import JobError, StateError
 from ..jobs.job import Job
 from ..limits import Limits
 from ..logcontext import bound
+from .ask import asking
 from .envelope import Envelope
 from .handlers import Handler
 
@@ -64,7 +66,6 @@ class Runner:
     """The handlers that run and the jobs that wait for one.
 
     Args:
-        nursery: Where the tasks of handlers live.
         handler: Called for each job.
         limits: How many at once.
         make_envelope: Makes the envelope for the job of a peer, as it is now; None if there is nothing to run any more.
@@ -75,14 +76,13 @@ class Runner:
 
     def __init__(
         self,
-        nursery: trio.Nursery,
         handler: Handler,
         limits: Limits,
         make_envelope: Callable[[Peer, UUID], Envelope | None],
         on_finished: Callable[[Finished], None],
         on_cancelled: Callable[[Finished], None],
     ) -> None:
-        self._nursery = nursery
+        self._nursery: trio.Nursery | None = None  # there is one while handlers may start
         self._handler = handler
         self._limits = limits
         self._make_envelope = make_envelope
@@ -109,6 +109,18 @@ class Runner:
     def waiting(self) -> int:
         """How many jobs wait for a handler."""
         return sum(map(len, self._lines.values()))
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        """Run handlers inside the ``with`` block; jobs that came before wait for it. On leaving it they are cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            self._fill()
+            try:
+                yield
+            finally:
+                self._stopped = True
+                nursery.cancel_scope.cancel(reason="the agent has stopped")
 
     def start(self, peer: Peer, job_id: UUID) -> None:
         """Run the handler for a job as soon as there is a place."""
@@ -155,12 +167,14 @@ class Runner:
         running.scope.cancel(reason=reason)
         if running.done is None:
             running.done = trio.Event()
+        if self._nursery is None:
+            return
         self._nursery.start_soon(
             self._report_if_late, running, running.done, name=f"clean-up of {running.command}"
         )
 
     def _has_room(self) -> bool:
-        return not self._stopped and len(self._running) < self._limits.handlers
+        return self._nursery is not None and not self._stopped and len(self._running) < self._limits.handlers
 
     def _may_run(self, peer: Peer) -> bool:
         return self._per_peer.get(peer, 0) < self._limits.handlers_per_peer
@@ -183,6 +197,7 @@ class Runner:
             # A cancelled handler still cleans up after itself: two of one job must not run at once.
             self._again.add(place)
             return
+        assert self._nursery is not None
         running = self._running[place] = _Running(trio.CancelScope(), envelope.job, trio.current_time())
         self._per_peer[peer] += 1
         self._nursery.start_soon(
@@ -194,7 +209,7 @@ class Runner:
         result: Job | None = None
         with bound(peer=peer, job=job.id):
             try:
-                with running.scope:
+                with running.scope, asking(job, peer.zone):
                     result = await self._call(envelope, running)
             finally:
                 self._ended(place, running)

@@ -7,7 +7,7 @@ it: that follows from the connection. Source: the protocol page *wire*, section 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, get_args
 
 import attrs
@@ -18,7 +18,11 @@ from ..grammar import Notification
 from ..grammar.strictjson import parse_json, refuse_repeated
 from ..grammar.whitespace import refuse_surrogates
 from .converter import make_wire_converter, structure
-from .job import Job, JobKeeper
+from .job import Job, JobKeeper, JobLookup, no_job
+from .job_json import FIELDS
+
+_NEWER_FIELDS: Final = frozenset({"error", "domain", "domain_version"})
+"""Fields of a job that older agents do not know: an answer to an unreadable job leaves them out."""
 
 ENGINE: Final = "templemeads"
 
@@ -89,7 +93,7 @@ class BadJob:
             largest_version: The job is not answered if its version is above this.
 
         """
-        kept: dict[str, Any] = {name: self.fields.get(name) for name in _JOB_FIELDS}
+        kept: dict[str, Any] = {name: self.fields.get(name) for name in FIELDS if name not in _NEWER_FIELDS}
         texts = ("id", "command")
         numbers = ("created", "expires", "version")
         if not all(type(kept[name]) is str for name in texts) or not all(
@@ -130,18 +134,6 @@ _FIELDS: Final = frozenset(
         "withdrawn",
         "error",
     ]
-)
-_JOB_FIELDS: Final = (
-    "id",
-    "created",
-    "changed",
-    "expires",
-    "version",
-    "command",
-    "state",
-    "result",
-    "result_type",
-    "forwarded_for",
 )
 
 
@@ -287,22 +279,14 @@ def to_json(command: Command) -> dict[str, Any]:
 # -- reading ----------------------------------------------------------------------------------------------------------
 
 
-Known = Callable[[int], Job | None]
-"""Gives the job that is here already under an id, as a number (`Job.from_json`)."""
-
-
-def _nothing_known(_: int) -> Job | None:
-    return None
-
-
-def decode(text: str, known: Known = _nothing_known, keeper: JobKeeper | None = None) -> Command | BadPut:
+def decode(text: str, lookup: JobLookup = no_job, keeper: JobKeeper | None = None) -> Command | BadPut:
     """Read a command from the text of a payload.
 
     Unknown fields are ignored. In a ``Sync``, jobs that cannot be read are set apart.
 
     Args:
         text: The payload.
-        known: Gives the jobs that are here already, whose commands need not be read again.
+        lookup: Returns the jobs that are here already, whose commands need not be read again.
         keeper: Who will hold the jobs in the command.
 
     Raises:
@@ -314,12 +298,10 @@ def decode(text: str, known: Known = _nothing_known, keeper: JobKeeper | None = 
     if "\\u" in text:
         # Half a surrogate pair can only come in as an escape, and would fail at the next hop, or in a log.
         refuse_surrogates(json.dumps(value, ensure_ascii=False))
-    return from_json(value, known, keeper)
+    return from_json(value, lookup, keeper)
 
 
-def from_json(
-    value: object, known: Known = _nothing_known, keeper: JobKeeper | None = None
-) -> Command | BadPut:
+def from_json(value: object, lookup: JobLookup = no_job, keeper: JobKeeper | None = None) -> Command | BadPut:
     """Read a command from its JSON value; raises as `decode`."""
     if not isinstance(value, dict) or len(value) != 1:
         raise ParseError("A command is a JSON object with exactly one key, the command's name")
@@ -332,29 +314,29 @@ def from_json(
     refuse_repeated(value, _KINDS)
     refuse_repeated(fields, _FIELDS)
     if kind is Put:
-        job = _read_job(fields.get("job"), known, keeper)
+        job = _read_job(fields.get("job"), lookup, keeper)
         return BadPut(job) if isinstance(job, BadJob) else Put(job)
     if kind is Update or kind is Delete:
-        return kind(Job.from_json(fields.get("job"), known, keeper))
+        return kind(Job.from_json(fields.get("job"), lookup, keeper))
     if kind is Sync:
-        return _read_sync(fields, known, keeper)
+        return _read_sync(fields, lookup, keeper)
     return structure(_CONVERTER, fields, kind)
 
 
-def _read_sync(fields: Mapping[str, Any], known: Known, keeper: JobKeeper | None) -> Sync:
+def _read_sync(fields: Mapping[str, Any], lookup: JobLookup, keeper: JobKeeper | None) -> Sync:
     state = fields.get("state")
     if not isinstance(state, dict) or not isinstance(jobs := state.get("jobs"), list):
         raise ParseError("The field 'state' of Sync is a JSON object with a list of jobs")
-    read = [_read_job(item, known, keeper) for item in jobs]
+    read = [_read_job(item, lookup, keeper) for item in jobs]
     return Sync(
         tuple(job for job in read if isinstance(job, Job)),
         tuple(job for job in read if isinstance(job, BadJob)),
     )
 
 
-def _read_job(value: object, known: Known, keeper: JobKeeper | None) -> Job | BadJob:
+def _read_job(value: object, lookup: JobLookup, keeper: JobKeeper | None) -> Job | BadJob:
     try:
-        return Job.from_json(value, known, keeper)
+        return Job.from_json(value, lookup, keeper)
     except ParseError as error:
         if not isinstance(value, dict):
             raise

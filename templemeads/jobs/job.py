@@ -1,69 +1,39 @@
 """A job: a command on its way along a path of agents, and in time its result.
 
-Jobs are values. Each step of a job's life returns a new job, with a higher version; which steps there are is the table
-below, and anything else raises `StateError`. Source: the protocol page *jobs*, section 1, and *json-types*, section 2.
-
-    from                          step            to          version
-    Created                       pending         Pending     + 1
-    Pending, Running              running         Running     + 1
-    Pending, Running              completed       Complete    + 1000
-    Pending, Running, Duplicate   errored         Error       + 1000
-    Pending                       duplicate_of    Duplicate   + 1
-    Duplicate                     reinstated      Pending     + 1      (ours: its original was deleted)
-    Duplicate, Pending, Running   copy_result_of  as there    + 1000
+Jobs are values. Each step of a job's life returns a new job with a higher version. The steps are the table in
+`transitions`; any other step raises `StateError`.
 """
 
 from __future__ import annotations
 
-import enum
-import json
-import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
 
 import attrs
 
-from ..errors import JobError, ParseError, StateError
+from ..errors import JobError, StateError
 from ..grammar import Command, Destination, Instruction, check_portal
 from ..grammar.results import decode_result, encode_result
-from ..grammar.strictjson import refuse_repeated
 from ..grammar.text import slot_setter
-from ..grammar.uuids import parse_uuid_number
-from .error_info import KIND_LIMIT, ErrorInfo, cut
+from ..text import printable
+from . import job_json, transitions
+from .error_info import ErrorInfo, cut
+from .transitions import Status, Transition
+
+__all__ = ["DEFAULT_LIFETIME", "Job", "JobKeeper", "JobLookup", "JobTaker", "Status", "no_job", "printable"]
 
 DEFAULT_LIFETIME: Final = 120
 """Seconds from creation to expiry, as existing agents have it."""
 
-OLDEST_TIME: Final = -8_334_601_228_800
-NEWEST_TIME: Final = 8_210_266_876_799
-"""The range of times in a job, in seconds since 1970 UTC (*json-types*, section 2)."""
-
-LARGEST_VERSION: Final = 2**64 - 1
+JobLookup = Callable[[int], "Job | None"]
+"""Returns the job that is here already under an id, as a number (`Job.from_json`)."""
 
 
-class Status(enum.Enum):
-    """Where a job stands; the values are the words on the wire."""
-
-    CREATED = "Created"
-    PENDING = "Pending"
-    RUNNING = "Running"
-    COMPLETE = "Complete"
-    ERROR = "Error"
-    DUPLICATE = "Duplicate"
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether this is final."""
-        return self is Status.COMPLETE or self is Status.ERROR
-
-
-_STATUS_BY_WORD: Final[Mapping[str, Status]] = {status.value: status for status in Status}
-
-
-def _nothing_known(_: int) -> Job | None:
+def no_job(_: int) -> Job | None:
+    """Know no job (`JobLookup`)."""
     return None
 
 
@@ -174,7 +144,7 @@ class Job:
         now: float | None = None,
     ) -> Job:
         """Make a job from its parsed parts; arguments as for `parse`."""
-        if not 0 < lifetime < NEWEST_TIME:
+        if not 0 < lifetime < job_json.MAX_TIME:
             raise ValueError(f"A job's lifetime is a positive number of seconds, not {lifetime!r}")
         moment = int(time.time() if now is None else now)
         return cls(
@@ -266,8 +236,10 @@ class Job:
         """
         if self.status is Status.PENDING:
             return self
-        self._require("put", Status.CREATED)
-        return self._step(1, now, Status.PENDING, self.result_text, self.result_type, self.error)
+        self._require(transitions.PENDING)
+        return self._step(
+            transitions.PENDING, now, Status.PENDING, self.result_text, self.result_type, self.error
+        )
 
     def running(self, progress: str | None = None, *, now: float | None = None) -> Job:
         """Return the job with a report of progress.
@@ -276,8 +248,8 @@ class Job:
             StateError: The job is finished, or not yet put, or a duplicate.
 
         """
-        self._require("run", Status.PENDING, Status.RUNNING)
-        return self._step(1, now, Status.RUNNING, progress, None, self.error)
+        self._require(transitions.RUNNING)
+        return self._step(transitions.RUNNING, now, Status.RUNNING, progress, None, self.error)
 
     def completed(self, value: object = None, *, now: float | None = None) -> Job:
         """Return the finished job.
@@ -291,9 +263,9 @@ class Job:
             TypeError: There is no result type for such a value.
 
         """
-        self._require("complete", Status.PENDING, Status.RUNNING)
+        self._require(transitions.COMPLETED)
         text, type_name = encode_result(value, self.instruction)
-        return self._step(1000, now, Status.COMPLETE, text, type_name, self.error)
+        return self._step(transitions.COMPLETED, now, Status.COMPLETE, text, type_name, self.error)
 
     def errored(
         self, message: str, *, kind: str | None = None, origin: str | None = None, now: float | None = None
@@ -310,10 +282,10 @@ class Job:
             StateError: The job is finished already, or not yet put.
 
         """
-        self._require("fail", Status.PENDING, Status.RUNNING, Status.DUPLICATE)
+        self._require(transitions.ERRORED)
         message = cut(message)
         error = None if kind is None else ErrorInfo(kind, message, origin)
-        return self._step(1000, now, Status.ERROR, message, "Error", error)
+        return self._step(transitions.ERRORED, now, Status.ERROR, message, "Error", error)
 
     def duplicate_of(self, original: uuid.UUID, *, now: float | None = None) -> Job:
         """Return the job as a duplicate, which waits for the result of the original.
@@ -322,8 +294,8 @@ class Job:
             StateError: The job is not pending.
 
         """
-        self._require("become a duplicate", Status.PENDING)
-        return self._step(1, now, Status.DUPLICATE, str(original), None, self.error)
+        self._require(transitions.DUPLICATE)
+        return self._step(transitions.DUPLICATE, now, Status.DUPLICATE, str(original), None, self.error)
 
     def reinstated(self, *, now: float | None = None) -> Job:
         """Return a duplicate as a job of its own, for when its original is no more.
@@ -332,8 +304,8 @@ class Job:
             StateError: The job is not a duplicate.
 
         """
-        self._require("be reinstated", Status.DUPLICATE)
-        return self._step(1, now, Status.PENDING, None, None, self.error)
+        self._require(transitions.REINSTATED)
+        return self._step(transitions.REINSTATED, now, Status.PENDING, None, None, self.error)
 
     def copy_result_of(self, original: Job, *, now: float | None = None) -> Job:
         """Return the job finished with the result of another.
@@ -342,13 +314,18 @@ class Job:
             StateError: The job is finished already or not yet put, or the other one is not finished.
 
         """
-        self._require("copy a result", Status.DUPLICATE, Status.PENDING, Status.RUNNING)
+        self._require(transitions.COPIED)
         if not original.is_finished:
             raise StateError(
                 f"The job {original.id} is {original.status.value}: it has no result to copy yet"
             )
         return self._step(
-            1000, now, original.status, original.result_text, original.result_type, original.error
+            transitions.COPIED,
+            now,
+            original.status,
+            original.result_text,
+            original.result_type,
+            original.error,
         )
 
     def ended_as(self, result: Job, *, origin: str, now: float) -> Job:
@@ -363,20 +340,36 @@ class Job:
             StateError: The job is finished already, or not yet put.
 
         """
-        self._require("end", Status.PENDING, Status.RUNNING, Status.DUPLICATE)
+        self._require(transitions.ENDED)
         error = result.error
         if error is not None and error.origin is None:
             error = ErrorInfo(error.kind, error.message, origin)
-        return self._step(1000, now, result.status, result.result_text, result.result_type, error)
+        return self._step(
+            transitions.ENDED, now, result.status, result.result_text, result.result_type, error
+        )
 
-    def _require(self, step: str, *allowed: Status) -> None:
-        if self.status not in allowed:
-            words = " or ".join(status.value for status in allowed)
-            raise StateError(f"A job that is {self.status.value} cannot {step}: only one that is {words} can")
+    def unsendable(self, message: str, *, origin: str, now: float | None = None) -> Job:
+        """Return the job failed, in whatever state it is, since a peer on its path cannot receive it.
+
+        Args:
+            message: The error.
+            origin: Name of the agent that cannot send it.
+            now: Seconds since 1970 UTC; the clock of the job's agent if left out.
+
+        """
+        error = ErrorInfo("run", message, origin)
+        return self._step(transitions.UNSENDABLE, now, Status.ERROR, message, "Error", error)
+
+    def _require(self, step: Transition) -> None:
+        if self.status not in step.sources:
+            words = " or ".join(status.value for status in step.sources)
+            raise StateError(
+                f"A job that is {self.status.value} cannot {step.verb}: only one that is {words} can"
+            )
 
     def _step(
         self,
-        versions: int,
+        step: Transition,
         now: float | None,
         status: Status,
         result_text: str | None,
@@ -388,7 +381,7 @@ class Job:
         return self._copy(
             # A clock that was set back must not make our own step look older than the one before.
             max(self.changed, int(now)),
-            min(self.version + versions, LARGEST_VERSION),
+            min(self.version + step.versions, job_json.MAX_WIRE_VERSION),
             status,
             result_text,
             result_type,
@@ -495,185 +488,42 @@ class Job:
             raise StateError(f"The job {{{self.command}}} was never put to a peer: await job.put(peer) first")
         return self._keeper
 
-    # -- on the wire --------------------------------------------------------------------------------------------
+    # -- as JSON ------------------------------------------------------------------------------------------------
 
     def to_json(self) -> dict[str, Any]:
         """Return the job's JSON form, the fields in the order in which agents write them."""
-        value: dict[str, Any] = {
-            "id": str(self.id),
-            "created": self.created,
-            "changed": self.changed,
-            "expires": self.expires,
-            "version": self.version,
-            "command": self.command,
-            "state": self.status.value,
-            "result": self.result_text,
-            "result_type": self.result_type,
-            "forwarded_for": None if self.forwarded_for is None else str(self.forwarded_for),
-        }
-        if self.error is not None:
-            error = {"kind": self.error.kind, "message": self.error.message}
-            if self.error.origin is not None:
-                error["origin"] = self.error.origin
-            value["error"] = error
-        value["domain"] = self.domain
-        value["domain_version"] = self.domain_version
-        return value
+        return job_json.to_json(self)
 
     @classmethod
     def from_json(
         cls,
         value: object,
-        known: Callable[[int], Job | None] = _nothing_known,
+        lookup: JobLookup = no_job,
         keeper: JobKeeper | None = None,
     ) -> Job:
         """Read a job from its JSON form; unknown fields are ignored.
 
         Args:
             value: What a JSON reader returned.
-            known: Gives the job that is on a board under an id, as a number. Where its command is written as it is
-                here, it need not be read a second time.
-            keeper: Who will hold the job.
+            lookup: Returns the job that is on a board under an id, as a number. If it has the same command, the
+                command is not read a second time.
+            keeper: The agent that will hold the job.
 
         Raises:
-            ParseError: A field is missing or not what it must be, or the command is not in the grammar.
+            ParseError: A field is missing or has a wrong value, or the command is not in the grammar.
 
         """
-        if not isinstance(value, dict):
-            raise ParseError(f"A job is a JSON object, not {_shown(value)}")
-        refuse_repeated(value, _FIELDS)
-        text = _text(value, "command")
-        number = parse_uuid_number(_text(value, "id"))
-        there = known(number)
-        if there is not None and there.command == text:
-            job_id, destination, instruction = there.id, there.destination, there.instruction
-        else:
-            command = Command.parse(text)
-            job_id, destination, instruction = (
-                uuid.UUID(int=number),
-                command.destination,
-                command.instruction,
-            )
-        forwarded_for = _optional_text(value, "forwarded_for")
-        status = _STATUS_BY_WORD.get(_text(value, "state"))
-        if status is None:
-            words = ", ".join(_STATUS_BY_WORD)
-            raise ParseError(f"A job's state is one of {words}, not {_shown(value['state'])}")
-        job = cls(
-            job_id,
-            _whole(value, "created", OLDEST_TIME, NEWEST_TIME),
-            _whole(value, "changed", OLDEST_TIME, NEWEST_TIME),
-            _whole(value, "expires", OLDEST_TIME, NEWEST_TIME),
-            _whole(value, "version", 0, LARGEST_VERSION),
-            destination,
-            instruction,
-            status,
-            _optional_text(value, "result"),
-            _optional_word(value, "result_type"),
-            None if forwarded_for is None else Destination.parse(forwarded_for),
-            _read_error(value.get("error")),
-            _optional_word(value, "domain"),
-            _optional_word(value, "domain_version"),
-            keeper,
-        )
-        if there is not None and there.instruction is instruction:
-            _remember_command(job, there.command)
+        job, command = job_json.read(cls, value, lookup, keeper)
+        if command is not None:
+            _remember_command(job, command)
         return job
 
     def canonical(self) -> str:
-        """Return the job's JSON as one compact text: what travels, what is stored, what decides between copies.
-
-        The same as `to_json` through any JSON writer that leaves no blanks and writes letters as they are.
-        """
-        error = ""
-        if self.error is not None:
-            origin = "" if self.error.origin is None else f',"origin":{_written(self.error.origin)}'
-            kind, message = _written(self.error.kind), _written(self.error.message)
-            error = f',"error":{{"kind":{kind},"message":{message}{origin}}}'
-        result, result_type = self.result_text, self.result_type
-        forwarded_for, domain, domain_version = self.forwarded_for, self.domain, self.domain_version
-        return (
-            f'{{"id":"{self.id}","created":{self.created},"changed":{self.changed},"expires":{self.expires},'
-            f'"version":{self.version},"command":{_written(self.command)},"state":"{self.status.value}",'
-            f'"result":{"null" if result is None else _written(result)},'
-            f'"result_type":{"null" if result_type is None else _written(result_type)},'
-            f'"forwarded_for":{"null" if forwarded_for is None else _written(str(forwarded_for))}{error},'
-            f'"domain":{"null" if domain is None else _written(domain)},'
-            f'"domain_version":{"null" if domain_version is None else _written(domain_version)}}}'
-        )
+        """Return the job's JSON as one compact string: what is sent, what is stored, what decides between copies."""
+        return job_json.canonical(self)
 
 
-_written: Final = json.encoder.encode_basestring
 _remember_command: Final = slot_setter(Job, "_command")
-
-_FIELDS: Final = frozenset(
-    [
-        "id",
-        "created",
-        "changed",
-        "expires",
-        "version",
-        "command",
-        "state",
-        "result",
-        "result_type",
-        "forwarded_for",
-        "error",
-        "domain",
-        "domain_version",
-    ]
-)
-
-
-def _read_error(value: object) -> ErrorInfo | None:
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        raise ParseError(f"A job's error is a JSON object with kind and message, not {_shown(value)}")
-    origin = _optional_text(value, "origin")
-    return ErrorInfo(
-        cut(_text(value, "kind"), KIND_LIMIT),
-        cut(_text(value, "message")),
-        None if origin is None else cut(origin, KIND_LIMIT),
-    )
-
-
-def _text(value: Mapping[str, object], name: str) -> str:
-    found = value.get(name)
-    if not isinstance(found, str):
-        raise ParseError(f"A job's field {name!r} is a text, not {_shown(found)}")
-    return found
-
-
-def _optional_text(value: Mapping[str, object], name: str) -> str | None:
-    return None if value.get(name) is None else _text(value, name)
-
-
-def _optional_word(value: Mapping[str, object], name: str) -> str | None:
-    # One of few, which a million jobs on a board share; it goes with the last of them.
-    text = _optional_text(value, name)
-    return None if text is None else sys.intern(text)
-
-
-def _whole(value: Mapping[str, object], name: str, least: int, most: int) -> int:
-    found = value.get(name)
-    if type(found) is not int or not least <= found <= most:
-        raise ParseError(
-            f"A job's field {name!r} is a whole number from {least} to {most}, not {_shown(found)}"
-        )
-    return found
-
-
-def _shown(value: object) -> str:
-    return "nothing" if value is None else ascii(value)[:80]
-
-
-def printable(text: str, longest: int = 500) -> str:
-    """Return foreign text without anything that would break a line or move a cursor, cut to ``longest`` characters."""
-    if len(text) <= longest and text.isprintable():
-        return text
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:longest])
-    return shown if len(text) <= longest else f"{shown}…"
 
 
 def _shown_time(seconds: int) -> str:

@@ -15,6 +15,7 @@ import attrs
 
 from ..errors import RefusedError
 from ..grammar import Destination
+from .job import Job
 
 
 class Flow(enum.Enum):
@@ -71,6 +72,12 @@ def place_of(name: str, destination: Destination) -> Place | None:
 
 
 _DEAD_END = "."  # no agent has this name: the path names an agent twice and cannot be followed further
+
+
+def flow_of(me: str, neighbour: str, job: Job) -> Flow | None:
+    """Return which way a job moves that goes from us to a neighbour, or None if it does not."""
+    place = place_of(me, job.destination)
+    return None if place is None else place.flow_to(neighbour)
 
 
 def require_from_before(me: str, sender: str, destination: Destination) -> Place:

@@ -453,7 +453,7 @@ class World:
         self._check_boards()
         for name, agent in self.alive:
             assert agent._runner.running == agent._runner.waiting == 0, f"{name} still has work"
-            assert not agent.exchange._at_work
+            assert not agent.exchange.running
             assert all(known.link is not None and not len(known.link.outbox) for known in agent.peers.known)
         await trio.sleep(2 * LIMITS.lifetime_seconds + 200)
         self.check()
