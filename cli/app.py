@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -13,9 +14,11 @@ import attrs
 import click
 
 from cli.group import Failure, LazyGroup
+from cli.output import say
 
 if TYPE_CHECKING:
     # Nothing reads these annotations at run time, and the import costs more than --help may take
+    from paddington.config.files import NewFile
     from templemeads import AgentConfig, AgentType, Handler  # noqa: TC004
     from templemeads.operations.notifications import NotificationHandler  # noqa: TC004
 
@@ -23,6 +26,9 @@ CONFIG_VARIABLE: Final = "TEMPLEMEADS_CONFIG"
 SOCKET_VARIABLE: Final = "TEMPLEMEADS_SOCKET"
 LEVEL_VARIABLE: Final = "TEMPLEMEADS_LOG"
 FORMAT_VARIABLE: Final = "TEMPLEMEADS_LOG_FORMAT"
+LOCK_VARIABLE: Final = "TEMPLEMEADS_LOCK_SECONDS"
+"""How long a command that edits the configuration waits for another one."""
+MAX_LOCK_SECONDS: Final = 3600
 
 STATUSES: Final = (
     "Exit status: 0 done, 1 failed (one line says why), 2 wrong command line, 3 no agent runs here, 4 the job failed, "
@@ -137,16 +143,37 @@ class App:
         return config
 
     @contextmanager
-    def edit(self) -> Iterator[AgentConfig]:
-        """Read the configuration, and write back what the ``with`` block has made of it; others wait meanwhile."""
-        from paddington.config.files import locked
+    def edit(self, files: Sequence[NewFile] = ()) -> Iterator[AgentConfig]:
+        """Read the configuration, and write it back with the changes of the `with` block; other editors wait.
 
-        if not self.config_path.parent.is_dir():
-            self.load()  # says what is missing, and makes no directory
-        with locked(self.config_path):
+        Args:
+            files: Files to write together with it, all or none; the block may add to the list.
+        """
+        from paddington.config.locking import locked
+
+        with locked(
+            self.config_path, patience_seconds=_lock_seconds(), notify=lambda text: say(text, err=True)
+        ):
             config = self.load()
             yield config
-            config.save(self.config_path)
+            config.save(self.config_path, keep_group=self.allow_readable, together_with=files)
+
+
+def _lock_seconds() -> float:
+    from paddington.config.locking import PATIENCE_SECONDS
+
+    text = os.environ.get(LOCK_VARIABLE)
+    if not text:
+        return PATIENCE_SECONDS
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= MAX_LOCK_SECONDS:
+        raise Failure(
+            f"{LOCK_VARIABLE} is {text!a}; it must be a number of seconds from 0 to {MAX_LOCK_SECONDS}"
+        )
+    return seconds
 
 
 pass_app = click.make_pass_decorator(App)

@@ -33,7 +33,7 @@ def show(app: App, *, as_json: bool) -> None:
     Example:
       templemeads -c portal.toml config show
     """
-    from paddington.config.toml import format_toml
+    from paddington.config.toml_edit import format_toml
 
     shown = _without_secrets(app.load().to_toml())
     if as_json:

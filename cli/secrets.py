@@ -24,9 +24,14 @@ LONGEST_VALUE = 65_536
 @click.option(
     "-s", "--simple", is_flag=True, help="The agent's own name is the password: hides, does not protect."
 )
-@click.option("--reencrypt", is_flag=True, help="Encrypt the secrets anew, so that they stay readable.")
+@click.option(
+    "--reencrypt",
+    is_flag=True,
+    help="Encrypt the secrets again with the new password, so that they stay readable.",
+)
+@click.option("-f", "--force", is_flag=True, help="Do it even if secrets can then no longer be read.")
 @pass_app
-def encryption(app: App, environment: str | None, *, simple: bool, reencrypt: bool) -> None:
+def encryption(app: App, environment: str | None, *, simple: bool, reencrypt: bool, force: bool) -> None:
     r"""Choose how secrets are protected.
 
     \b
@@ -43,13 +48,18 @@ def encryption(app: App, environment: str | None, *, simple: bool, reencrypt: bo
         config.service.encryption = chosen
         for key, value in values.items():
             config.set_secret(key, value)
-        lost = [] if reencrypt else _unreadable(config)
+        lost = _unreadable(config)
+        if lost and not force:
+            raise Failure(
+                f"These secrets could not be read with that: {', '.join(lost)}. Nothing was changed. "
+                "Use --reencrypt to keep them, or --force to give them up"
+            )
     if simple:
         warn(
             "the password is the agent's name, which everybody knows: this hides secrets, it does not protect them"
         )
     if lost:
-        warn(f"these secrets cannot be read any more: {', '.join(lost)}. Store them again, or go back")
+        warn(f"these secrets can no longer be read: {', '.join(lost)}. Store them again, or go back")
     say(
         "Secrets are protected by "
         + ("the agent's name" if environment is None else f"the variable {environment}")

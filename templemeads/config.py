@@ -8,18 +8,18 @@ that they ignore: ``store``, ``handler``, ``control``, ``healthcheck_ip`` and ``
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Self, overload
 
 import attrs
-import tomlkit
 
 from paddington import ConfigError, ServiceConfig
-from paddington.config.files import read_checked, write_private
+from paddington.config.files import NewFile, read_checked, write_files
 from paddington.config.service_config import WHOLE_TABLES
-from paddington.config.toml import TableReader, edit_toml, format_toml, parse_toml, update
+from paddington.config.toml import TableReader, parse_toml
+from paddington.config.toml_edit import edited_toml, format_toml
 
 from .agent_type import AgentType
 from .errors import ParseError
@@ -170,20 +170,44 @@ class AgentConfig:
             **self.tables,
         }
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the configuration to a file of mode 0600; comments, order and foreign keys of an older one survive.
+    def save(
+        self, path: str | os.PathLike[str], *, keep_group: bool = False, together_with: Sequence[NewFile] = ()
+    ) -> None:
+        """Write the configuration to a file of mode 0600. An existing file is edited: comments, order and other keys stay.
+
+        Args:
+            path: The file; if it is a symbolic link, the file that it means.
+            keep_group: Whether a group that may read an existing file, and is not our own, still may.
+            together_with: Files that are written with it, such as an invitation: all or none.
 
         Raises:
-            ConfigError: The file cannot be written, or what is there is no TOML.
+            ConfigError: A file cannot be written or edited; all are as they were.
 
         """
+        edit = NewFile(path=Path(path), text=self._text_for(path), edit=True, keep_group=keep_group)
+        # Last: after a crash in between, there is an invitation that opens nothing, not keys that nobody has.
+        write_files([*together_with, edit])
+
+    def create(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
+        """Write the configuration to a new file of mode 0600; nothing of an older file stays but its owner.
+
+        Args:
+            path: The file.
+            replace: Whether an existing file is replaced; otherwise it is an error.
+
+        Raises:
+            ConfigError: The file exists or cannot be written; it is as it was.
+
+        """
+        text = format_toml(self.to_toml())
+        write_files([NewFile(path=Path(path), text=text, replace=replace, edit=True)])
+
+    def _text_for(self, path: str | os.PathLike[str]) -> str:
         if not Path(path).exists():
-            write_private(path, format_toml(self.to_toml()))
-            return
+            return format_toml(self.to_toml())
         file = read_checked(path, "configuration")
-        document = edit_toml(file.text, f"The configuration {str(file.path)[:300]!r}")
-        update(document, self.to_toml(), whole=WHOLE_TABLES | {"extras"})
-        write_private(path, tomlkit.dumps(document))
+        source = f"The configuration {str(file.path)[:300]!r}"
+        return edited_toml(file.text, self.to_toml(), source, whole=WHOLE_TABLES | {"extras"})
 
 
 def store_path(store: str | None) -> Path | None:

@@ -18,6 +18,7 @@ from paddington import ConfigError, ServiceConfig
 from paddington.config.secrets import PREFIX
 from paddington.config.service_config import HEALTHCHECK_KEY
 from paddington.config.toml import parse_toml
+from paddington.config.url import dropped_path
 
 from .config import AgentConfig, store_path
 from .errors import ParseError
@@ -108,7 +109,21 @@ def check_config(text: str) -> list[Problem]:
             problems.append(Problem(lines.find("service"), _told(error)))
         else:
             problems += _advise(config, lines)
+            problems += _dropped_paths(document, lines)
     return sorted(problems, key=lambda problem: problem.line or 0)
+
+
+def _dropped_paths(document: Mapping[str, Any], lines: _Lines) -> Iterator[Problem]:
+    service = document["service"]
+    urls = [(service["url"], lines.find("service", "url"))]
+    urls += [
+        (server.get("url"), lines.find("service", "servers", "url", index=index))
+        for index, server in enumerate(service["servers"])
+    ]
+    for url, line in urls:
+        if url and (path := dropped_path(url)) is not None:
+            text = f"the path {quoted(path)} is dropped because the port is the default one; use another port or no path"
+            yield Problem(line, text, is_error=False)
 
 
 def advise(config: AgentConfig) -> list[str]:

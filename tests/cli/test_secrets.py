@@ -68,7 +68,11 @@ def test_a_secret_of_an_existing_agent_opens_and_is_brought_to_the_new_form(conf
 def test_another_scheme_names_the_secrets_that_it_orphans_or_takes_them_along(config, monkeypatch):
     call("-c", config, "secret", "set", "pw", stdin="hunter2\n")
     monkeypatch.setenv("OTHER", "battery staple")
-    call("-c", config, "encryption", "-e", "OTHER")
+    before = config.read_text()
+    refusal = call("-c", config, "encryption", "-e", "OTHER", status=1)
+    assert "could not be read with that: pw. Nothing was changed. Use --reencrypt" in refusal
+    assert config.read_text() == before
+    call("-c", config, "encryption", "-e", "OTHER", "--force")
     assert json.loads(call("-c", config, "secret", "list", "--json"))[0]["opens"] is False
     assert "do not open" in call("-c", config, "secret", "reencrypt", status=1)
     call("-c", config, "encryption", "-e", "THE_PASSWORD")
