@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from cli.app import App, pass_app
-from cli.group import Failure
-from cli.output import say, warn
+from .app import App, pass_app
+from .group import Failure
+from .output import say, warn
 
 TYPES = (
     "portal",
@@ -65,15 +65,14 @@ def init(
     *,
     force: bool,
 ) -> None:
-    r"""Write a new configuration, readable only by its owner.
+    """Write a new configuration, readable only by its owner.
 
-    \b
     Example:
       templemeads -c cluster.toml init cluster --type instance --url ws://localhost:6502 --port 6502
     """
     from paddington import ServiceConfig
     from templemeads import AgentConfig, AgentType
-    from templemeads.config import store_path
+    from templemeads.store_url import parse_store
 
     defaults = app.defaults
     if name is not None and service is not None and name != service:
@@ -96,7 +95,7 @@ def init(
         raise Failure(
             f"There is a configuration {path.absolute()} already. Use --force to replace it; all keys in it are lost"
         )
-    store_path(store)
+    parse_store(store)
     made = ServiceConfig.create(
         chosen,
         url=url or (None if defaults is None or port is not None else defaults.url),

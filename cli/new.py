@@ -8,10 +8,10 @@ from typing import Final
 
 import click
 
-from cli.group import Failure
-from cli.init import TYPES
-from cli.output import say
-from cli.unit import SERVICE_UNIT
+from .group import Failure
+from .init import TYPES
+from .output import say
+from .unit import SERVICE_UNIT
 
 HANDLERS: Final = Template('''\
 """What the agent $name does: one async function for each instruction that it understands.
@@ -71,8 +71,8 @@ async def test_accounts_of_admin_are_protected(agent_pair):
 MAIN: Final = Template('''\
 """The executable ``$name``: the commands of ``templemeads``, with this handler built in."""
 
-from cli import AgentDefaults, agent_app
 from templemeads import AgentType
+from templemeads.cli import AgentDefaults, agent_app
 
 from .handlers import handlers
 
@@ -145,9 +145,8 @@ IGNORED: Final = (
     "-d", "--directory", type=click.Path(path_type=Path), help="Where; by default a directory called NAME."
 )
 def new(name: str, agent_type: str, port: int, directory: Path | None) -> None:
-    r"""Begin a project: handler, tests, configuration, systemd unit.
+    """Begin a project: handler, tests, configuration, systemd unit.
 
-    \b
     Example:
       templemeads new my_agent && cd my_agent && python -m pytest
     """

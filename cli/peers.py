@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cli.app import App, pass_app
-from cli.group import Failure
-from cli.init import TYPES, warn_of_dropped_path
-from cli.output import print_json, print_table, say, warn
+from .app import App, pass_app
+from .completing import complete_client, complete_server
+from .group import Failure, Group
+from .init import TYPES, warn_of_dropped_path
+from .output import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
     from paddington import Invite
@@ -35,7 +36,7 @@ def _json_option(function: Function) -> Function:
 # -- clients ----------------------------------------------------------------------------------------------------------
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("-a", "--add", "added", hidden=True)
 @click.option("-r", "--remove", "removed", hidden=True)
 @click.option("-R", "--rotate", "rotated", hidden=True)
@@ -57,11 +58,10 @@ def client(
     *,
     listed: bool,
 ) -> None:
-    r"""The peers that call this agent, and their invitations.
+    """Manage the peers that call this agent, and their invitations.
 
     The options of existing agents work too: client --add NAME --ip ADDRESS, --list, --remove NAME, --rotate NAME.
 
-    \b
     Example:
       templemeads -c portal.toml client add cluster --ip 10.0.0.7 --output cluster-invitation.toml
     """
@@ -103,14 +103,13 @@ def client_add(
     *,
     force: bool = False,
 ) -> None:
-    r"""Add a peer, and write the invitation that lets it call.
+    """Add a peer, and write the invitation that lets it call.
 
-    \b
     Example:
       templemeads -c portal.toml client add cluster --ip 10.0.0.7 --type instance --output cluster-invitation.toml
     """
     if ip is None and proxy is None:
-        raise click.UsageError("Tell where the peer calls from: --ip 10.0.0.7, or --ip 10.0.0.0/8")
+        raise click.UsageError("Say where the peer calls from: --ip 10.0.0.7, or --ip 10.0.0.0/8")
     files: list[NewFile] = []
     with app.edit(files) as config:
         invite = config.service.add_client(
@@ -129,9 +128,8 @@ def client_add(
 @_json_option
 @pass_app
 def client_list(app: App, *, as_json: bool = False) -> None:
-    r"""List the peers that call this agent.
+    """List the peers that call this agent.
 
-    \b
     Example:
       templemeads -c portal.toml client list --json
     """
@@ -159,13 +157,12 @@ def client_list(app: App, *, as_json: bool = False) -> None:
 
 
 @client.command("remove")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_client)
 @_zone_option
 @pass_app
 def client_remove(app: App, name: str, zone: str | None = None) -> None:
-    r"""Remove a peer: its invitation no longer lets it connect.
+    """Remove a peer: its invitation no longer lets it connect.
 
-    \b
     Example:
       templemeads -c portal.toml client remove cluster
     """
@@ -177,7 +174,7 @@ def client_remove(app: App, name: str, zone: str | None = None) -> None:
 
 
 @client.command("rotate")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_client)
 @_zone_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File for the new keys.")
 @click.option("--force", is_flag=True, help="Replace that file if it exists.")
@@ -185,9 +182,8 @@ def client_remove(app: App, name: str, zone: str | None = None) -> None:
 def client_rotate(
     app: App, name: str, zone: str | None = None, output: Path | None = None, *, force: bool = False
 ) -> None:
-    r"""Give a peer new keys; it imports them with: server rotate FILE.
+    """Give a peer new keys; it imports them with: server rotate FILE.
 
-    \b
     Example:
       templemeads -c portal.toml client rotate cluster --output cluster-rotation.toml
     """
@@ -215,7 +211,7 @@ def _invite_file(invite: Invite, path: Path, *, force: bool) -> NewFile:
 # -- servers ----------------------------------------------------------------------------------------------------------
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("-a", "--add", "added", type=click.Path(path_type=Path), hidden=True)
 @click.option("-r", "--remove", "removed", hidden=True)
 @click.option("-R", "--rotate", "rotated", type=click.Path(path_type=Path), hidden=True)
@@ -231,11 +227,10 @@ def server(
     *,
     listed: bool,
 ) -> None:
-    r"""The peers that this agent calls, and the invitations they have written.
+    """Manage the peers that this agent calls.
 
     The options of existing agents work too: server --add FILE, --list, --remove NAME, --rotate FILE.
 
-    \b
     Example:
       templemeads -c cluster.toml server add cluster-invitation.toml
     """
@@ -277,9 +272,8 @@ def server_add(
     allow_readable: bool = False,
     destroy: bool = False,
 ) -> None:
-    r"""Import an invitation: this agent then calls the agent that wrote it.
+    """Import an invitation: this agent then calls the agent that wrote it.
 
-    \b
     Example:
       templemeads -c cluster.toml server add cluster-invitation.toml --destroy
     """
@@ -308,9 +302,8 @@ def server_add(
 @_json_option
 @pass_app
 def server_list(app: App, *, as_json: bool = False) -> None:
-    r"""List the peers that this agent calls.
+    """List the peers that this agent calls.
 
-    \b
     Example:
       templemeads -c cluster.toml server list
     """
@@ -331,13 +324,12 @@ def server_list(app: App, *, as_json: bool = False) -> None:
 
 
 @server.command("remove")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_server)
 @_zone_option
 @pass_app
 def server_remove(app: App, name: str, zone: str | None = None) -> None:
-    r"""Remove a peer: this agent no longer calls it.
+    """Remove a peer: this agent no longer calls it.
 
-    \b
     Example:
       templemeads -c cluster.toml server remove portal
     """
@@ -353,9 +345,8 @@ def server_remove(app: App, name: str, zone: str | None = None) -> None:
 @_invite_options
 @pass_app
 def server_rotate(app: App, file: Path, *, allow_readable: bool = False, destroy: bool = False) -> None:
-    r"""Import new keys of a peer; its url stays as it is.
+    """Import new keys of a peer; its url stays as it is.
 
-    \b
     Example:
       templemeads -c cluster.toml server rotate cluster-rotation.toml --destroy
     """

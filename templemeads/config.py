@@ -48,7 +48,7 @@ class AgentConfig:
         service: Its name, address, keys and peers.
         agent_type: What it is.
         extras: Free options and encrypted secrets.
-        store: Where its boards are kept: ``sqlite:///path/to/file``, or ``memory:``, which None stands for too.
+        store: Where its boards are: ``sqlite:///path/to/file``, or ``memory:``, which None stands for too.
         handler: The handler as ``package.module:name`` or ``file.py:name``, for the command line.
         control: Path of the control socket, for the command line.
         healthcheck_ip: Address of the health endpoint, or None for loopback.
@@ -208,22 +208,3 @@ class AgentConfig:
         file = read_checked(path, "configuration")
         source = f"The configuration {str(file.path)[:300]!r}"
         return edited_toml(file.text, self.to_toml(), source, whole=WHOLE_TABLES | {"extras"})
-
-
-def store_path(store: str | None) -> Path | None:
-    """Return the file of a ``sqlite:///path`` setting, or None for boards in memory.
-
-    Three slashes are followed by a path relative to the working directory, four by an absolute one.
-
-    Raises:
-        ConfigError: It is no such setting.
-
-    """
-    if store is None or store in {"memory", "memory:", "memory://"}:
-        return None
-    prefix = "sqlite:///"
-    if not store.startswith(prefix) or len(store) == len(prefix):
-        raise ConfigError(
-            f"{store[:100]!a} is no store: write sqlite:///boards.db, sqlite:////var/lib/agent/boards.db or memory:"
-        )
-    return Path(store[len(prefix) :])

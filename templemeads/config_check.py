@@ -20,8 +20,9 @@ from paddington.config.service_config import HEALTHCHECK_KEY
 from paddington.config.toml import parse_toml
 from paddington.config.url import dropped_path
 
-from .config import AgentConfig, store_path
+from .config import AgentConfig
 from .errors import ParseError
+from .store_url import parse_store
 from .text import quoted
 
 _ROOT_KEYS: Final = (
@@ -148,7 +149,7 @@ def _check_root(document: Mapping[str, Any], lines: _Lines) -> Iterator[Problem]
             }
             yield from _tried(lines.find(key), AgentConfig.from_toml, part, "")
     if isinstance(store := document.get("store"), str):
-        yield from _tried(lines.find("store"), store_path, store)
+        yield from _tried(lines.find("store"), parse_store, store)
     elif "store" in document:
         yield Problem(lines.find("store"), '"store" must be a text such as "sqlite:///boards.db"')
 

@@ -44,7 +44,9 @@ def test_the_tutorial_does_what_it_says(tmp_path):
     bin_directory = tmp_path / "bin"
     bin_directory.mkdir()
     command = bin_directory / "templemeads"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "from cli.main import main; main()" "$@"\n')
+    command.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -c "from templemeads.cli.main import main; main()" "$@"\n'
+    )
     command.chmod(0o755)
     environment = {
         name: value
@@ -64,6 +66,9 @@ def test_the_tutorial_does_what_it_says(tmp_path):
     )
     try:
         output, _ = process.communicate(timeout=90)
+    except subprocess.TimeoutExpired as expired:
+        logs = "\n".join(path.read_text() for path in tmp_path.rglob("log"))
+        pytest.fail(f"not finished after 90 s:\n{(expired.output or b'').decode()}\n{logs}")
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

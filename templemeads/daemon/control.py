@@ -11,6 +11,7 @@ import trio
 from paddington import Peer
 
 from ..agent.agent import Agent
+from ..agent.observer import Observer
 from ..errors import RefusedError
 from ..jobs.job import DEFAULT_LIFETIME, Job
 from ..jobs.outcome import Write
@@ -119,24 +120,13 @@ class Control:
     async def _follow(self, request: Request, send: Send) -> Any:
         wanted = _job_filter(request)
         sender, receiver = trio.open_memory_channel[Write](NEWS_QUEUED)
-        missed = 0
-
-        def observe(news: Write) -> None:
-            nonlocal missed
-            try:
-                sender.send_nowait(news)
-            except trio.WouldBlock:
-                missed += 1
-
-        self._agent.news_observers.append(observe)
-        try:
+        follower = _Follower(sender)
+        with self._agent.observers.observing(follower):
             async for news in receiver:
                 if wanted.matches(news.peer, news.job):
+                    missed, follower.missed = follower.missed, 0
                     row = self._job_view(news.peer, news.job)
                     await send(row | {"removed": news.deleted, "missed": missed})
-                    missed = 0
-        finally:
-            self._agent.news_observers.remove(observe)
 
     async def _job(self, request: Request, send: Send) -> Any:
         found = self._find(request.text("id"))
@@ -144,7 +134,7 @@ class Control:
             return [self._job_view(peer, job) for peer, job in found]
         # The board nearest to where the job was put is the one that receives its final result.
         peer, job = next(((peer, job) for peer, job in found if is_own(self._agent, job)), found[0])
-        async for change in self._agent.job_updates(peer, job):
+        async for change in self._agent.peers.handle(peer).job_updates(job):
             await send([self._job_view(peer, change)])
         return [self._job_view(peer, change)]
 
@@ -164,7 +154,7 @@ class Control:
         found = self._find(request.text("id"))
         for peer, job in found:
             if is_own(self._agent, job):
-                await self._agent.delete_job(peer, job)
+                await self._agent.peers.handle(peer).delete_job(job)
                 return self._job_view(peer, job)
         raise RefusedError(
             f"The job {found[0][1].id} was put at {found[0][1].destination.agents[0]!r}: delete it there"
@@ -198,6 +188,21 @@ class Control:
 
     async def _restart(self, request: Request, send: Send) -> Any:
         await self._agent.operations.restart(request.text("path", ""), request.text("type", "soft"))
+
+
+class _Follower(Observer):
+    """Passes changed jobs on to a caller, as many as it takes."""
+
+    def __init__(self, sender: trio.MemorySendChannel[Write]) -> None:
+        self._sender = sender
+        self.missed = 0
+
+    def job_changed(self, write: Write) -> None:
+        """Pass a change on, or count it as missed."""
+        try:
+            self._sender.send_nowait(write)
+        except trio.WouldBlock:
+            self.missed += 1
 
 
 def _job_filter(request: Request) -> JobFilter:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from paddington import ConfigError
+from paddington import ConfigError, Peer
 
+from ..agent.observer import Observer
 from ..jobs.job import Status
 from ..operations.diagnostics import Ended
 from .views import AgentView, PeerView, agent_view
@@ -24,7 +25,7 @@ BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.
 """Upper bounds of times in seconds; 10 s is where a job counts as slow."""
 
 
-class AgentMetrics:
+class AgentMetrics(Observer):
     """The figures of one agent.
 
     Args:
@@ -53,7 +54,7 @@ class AgentMetrics:
             buckets=BUCKETS,
         )
         self.registry.register(_Collector(agent))
-        agent.operations.observers.append(self._observe)
+        agent.observers.add(self)
 
     def exposition(self) -> tuple[bytes, str]:
         """Return the figures as text, and its content type."""
@@ -61,7 +62,8 @@ class AgentMetrics:
 
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
-    def _observe(self, ended: Ended) -> None:
+    def handler_ended(self, _: Peer, ended: Ended) -> None:
+        """Count a handler that has ended."""
         job = ended.job
         outcome = (
             "expired"

@@ -83,8 +83,8 @@ class PeerView:
         connected_seconds: Age of the connection, or None without one.
         connections: Connections so far.
         failure: Why the last attempt to reach it failed, while it is not connected.
-        engine: The software that it runs, or None if unknown.
-        version: The version of that software, or None if unknown.
+        engine: The software that it runs, or None if unstate.
+        version: The version of that software, or None if unstate.
         board: Jobs on its board.
         unfinished: Jobs on its board that have not ended.
         queued: Commands that wait for its connection.
@@ -177,7 +177,7 @@ class AgentView:
 def agent_view(agent: Agent) -> AgentView:
     """Return an agent as it is now."""
     figures, store, own = agent.statistics(), agent.store_statistics(), agent.operations.own_health()
-    states = Counter(job.status.value.lower() for board in agent.exchange.boards.values() for job in board)
+    states = Counter(job.status.value.lower() for board in agent.boards.values() for job in board)
     service = agent.service_statistics()
     refused = Counter(figures.refused)
     if service is not None:
@@ -216,22 +216,22 @@ def agent_view(agent: Agent) -> AgentView:
 
 def _peer_views(agent: Agent) -> Iterator[PeerView]:
     service = agent.service_statistics()
-    for known in agent.peers.known:
-        board = agent.exchange.boards.get(known.peer, ())
-        connection = None if service is None else service.connections.get(known.peer)
+    for state in agent.peers.states:
+        board = agent.boards.get(state.peer, ())
+        connection = None if service is None else service.connections.get(state.peer)
         yield PeerView(
-            name=known.peer.name,
-            zone=known.peer.zone,
-            type=None if known.register is None else known.register.agent.value,
-            connected=known.is_ready,
-            connected_seconds=None if known.link is None else trio.current_time() - known.since,
-            connections=known.connections,
-            failure=known.failure if known.link is None else "",
-            engine=None if known.register is None else known.register.engine[:MAX_VERSION_CHARACTERS],
-            version=None if known.register is None else known.register.version[:MAX_VERSION_CHARACTERS],
+            name=state.peer.name,
+            zone=state.peer.zone,
+            type=None if state.register is None else state.register.agent.value,
+            connected=state.is_ready,
+            connected_seconds=trio.current_time() - state.since if state.is_connected else None,
+            connections=state.connections,
+            failure="" if state.is_connected else state.failure,
+            engine=None if state.register is None else state.register.engine[:MAX_VERSION_CHARACTERS],
+            version=None if state.register is None else state.register.version[:MAX_VERSION_CHARACTERS],
             board=len(board),
             unfinished=sum(not job.is_finished for job in board),
-            queued=0 if known.link is None else len(known.link.outbox),
+            queued=state.queued,
             received_bytes=0 if connection is None else connection.received_bytes,
             sent_bytes=0 if connection is None else connection.sent_bytes,
             received=0 if connection is None else connection.received,
@@ -265,9 +265,7 @@ class JobFilter:
 
 def board_jobs(agent: Agent, matches: Callable[[Peer, Job], bool]) -> list[tuple[Peer, Job]]:
     """Return jobs on the boards of an agent, each with the peer whose board it is."""
-    return [
-        (peer, job) for peer, board in agent.exchange.boards.items() for job in board if matches(peer, job)
-    ]
+    return [(peer, job) for peer, board in agent.boards.items() for job in board if matches(peer, job)]
 
 
 def latest_jobs(agent: Agent, wanted: JobFilter, limit: int) -> list[tuple[Peer, Job]]:

@@ -44,7 +44,7 @@ def test_the_tests_of_a_new_project_pass_and_its_executable_works(tmp_path):
 
 
 def test_the_shared_unit_is_the_one_of_new_projects():
-    from cli.unit import SERVICE_UNIT
+    from templemeads.cli.unit import SERVICE_UNIT
 
     shared = (ROOT / "examples/operations/templemeads@.service").read_text()
     ours = SERVICE_UNIT.substitute(name="%i")

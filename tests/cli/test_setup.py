@@ -7,11 +7,11 @@ import tomllib
 import pytest
 from click.testing import CliRunner
 
-from cli import AgentDefaults, agent_app
-from cli.main import main
 from paddington import Invite
 from paddington.config.locking import locked
 from templemeads import AgentConfig, AgentType, refuse_every_job
+from templemeads.cli import AgentDefaults, agent_app
+from templemeads.cli.main import main
 
 from .invoking import call
 
@@ -310,11 +310,11 @@ def test_the_check_ends_with_1_exactly_when_the_agent_would_not_start(portal):
 def call_both(portal):
     from click.testing import CliRunner
 
-    from cli.main import main
+    from templemeads.cli.main import main
 
     done = CliRunner().invoke(main, ["-c", str(portal), "config", "check", "--json"])
     assert done.exit_code == 1
-    assert done.stderr == "Error: 3 problems keep the agent from starting\n"
+    assert done.stderr == "Error: 3 problems prevent the agent from starting\n"
     return done.stdout
 
 
@@ -402,7 +402,7 @@ def test_the_file_of_an_existing_agent_works_unchanged(here):
 def test_two_who_edit_at_once_lose_nothing(portal):
     from concurrent.futures import ThreadPoolExecutor
 
-    from cli.app import App
+    from templemeads.cli.app import App
 
     def add(number):
         with App(program="x", config_file=portal).edit() as config:

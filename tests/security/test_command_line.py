@@ -8,7 +8,7 @@ import stat
 import pytest
 from click.testing import CliRunner
 
-from cli.main import main
+from templemeads.cli.main import main
 
 
 @pytest.fixture
