@@ -111,7 +111,7 @@ def _handler(app: App, config: AgentConfig, named: str | None) -> Handler:
     if app.handler is not None:
         return app.handler
     if config.handler is not None:
-        return load_handler(config.handler, app.config_path.absolute().parent)
+        return load_handler(config.handler, app.config_path.absolute().parent, search_base=True)
     return refuse_every_job
 
 
