@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     from templemeads import Handler
 
 
-def load_handler(spec: str, base: Path) -> Handler:
+def load_handler(spec: str, base: Path, *, search_base: bool = False) -> Handler:
     """Import a handler.
 
     Args:
-        spec: Where it is. A file is taken as it is; a module must be importable, the working directory is not searched.
+        spec: Where it is. The working directory is not searched for a module.
         base: The directory that a relative path of a file starts from.
+        search_base: Whether a module may also be in that directory, if only its owner can write there.
 
     """
     place, colon, name = spec.rpartition(":")
     if not colon or not place or not name.isidentifier():
         raise Failure(f"{spec!r} does not name a handler: write package.module:name, or path/file.py:name")
+    if search_base and base.is_dir():
+        _make_importable(base.resolve())
     module = _from_file(base / place) if place.endswith(".py") else _from_module(place)
     handler = getattr(module, name, None)
     if handler is None:
@@ -44,6 +47,8 @@ def source_of(spec: str, base: Path) -> Path | None:
     place = spec.rpartition(":")[0]
     if place.endswith(".py"):
         return (base / place).resolve().parent
+    if (base / place.partition(".")[0]).is_dir():
+        return (base / place.partition(".")[0]).resolve()
     try:
         found = importlib.util.find_spec(place.partition(".")[0])
     except (ImportError, ValueError):
