@@ -1,4 +1,4 @@
-"""Asks the running agent on this machine through its control socket. Imports little, so that asking is quick."""
+"""Asks the running agent on this machine through its control socket. Imports little, so that commands start quickly."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from cli.app import App
-from cli.group import JOB_FAILED, NOT_IN_TIME, NOT_RUNNING, Failure
+from .app import App
+from .group import JOB_FAILED, NOT_IN_TIME, NOT_RUNNING, Failure
 
 RUNTIME_VARIABLE: Final = "RUNTIME_DIRECTORY"
-"""Where systemd tells a service its directory under ``/run``."""
+"""Set by systemd to the service's directory under ``/run``."""
 
 RUNTIME_DIRECTORY: Final = Path("/run/templemeads")
 
-LONGEST_LINE: Final = 256 * 1024 * 1024
+MAX_ANSWER_BYTES: Final = 256 * 1024 * 1024
 
 __all__ = ["JOB_FAILED", "ask", "ask_once", "find_socket", "server_socket"]
 
 
 def server_socket(named: Path | None, config_path: Path, configured: str | None) -> Path:
-    """Return where a running agent makes its control socket.
+    """Return the path at which a running agent creates its control socket.
 
     What was named counts first, then what the configuration says, then the runtime directory that systemd gives; without
     all of them it is beside the configuration.
@@ -40,7 +40,7 @@ def server_socket(named: Path | None, config_path: Path, configured: str | None)
 
 
 def find_socket(app: App) -> Path:
-    """Return where a command looks for it."""
+    """Return the path at which a command looks for the control socket."""
     path = server_socket(app.socket, app.config_path, None if app.socket else _configured(app.config_path))
     under_run = RUNTIME_DIRECTORY / app.config_path.stem / f"{app.config_path.stem}.sock"
     if not path.exists() and app.socket is None and under_run.exists():
@@ -60,7 +60,7 @@ def _configured(config_path: Path) -> str | None:
 
 
 def ask(app: App, request: Mapping[str, Any], *, seconds: float | None = None) -> Iterator[tuple[str, Any]]:
-    """Send a request to the agent; give what comes back as ``("item", …)`` and, last, ``("end", …)``.
+    """Send a request to the agent; yield what comes back as ``("item", …)`` and, last, ``("end", …)``.
 
     Args:
         app: Says which agent.
@@ -78,7 +78,7 @@ def ask(app: App, request: Mapping[str, Any], *, seconds: float | None = None) -
         except OSError as error:
             if isinstance(error, PermissionError):
                 raise Failure(
-                    f"The control socket {path} belongs to another user: ask as that user"
+                    f"The control socket {path} belongs to another user: run the command as that user"
                 ) from None
             advice = f"Start it with: {app.command} run"
             if not app.config_path.exists() and app.socket is None:
@@ -89,11 +89,11 @@ def ask(app: App, request: Mapping[str, Any], *, seconds: float | None = None) -
         with connection.makefile("rb") as lines:
             while True:
                 try:
-                    line = lines.readline(LONGEST_LINE)
+                    line = lines.readline(MAX_ANSWER_BYTES)
                 except TimeoutError:
                     raise Failure(f"No answer within {seconds:g} s", NOT_IN_TIME) from None
                 if not line.endswith(b"\n"):
-                    raise Failure("The agent has stopped before it answered", NOT_RUNNING)
+                    raise Failure("The agent stopped before it answered", NOT_RUNNING)
                 answer = json.loads(line)
                 if "error" in answer:
                     raise Failure(str(answer["error"]))

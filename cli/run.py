@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from cli.app import App, pass_app
-from cli.control import server_socket
-from cli.group import Failure
-from cli.output import harmless, say
+from .app import App, pass_app
+from .control import server_socket
+from .group import Failure
+from .output import harmless, say
 
 if TYPE_CHECKING:
     from templemeads import AgentConfig, Handler
@@ -23,14 +23,22 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--handler", help="The handler: package.module:name, or path/file.py:name.")
-@click.option("--store", help="Where boards are kept: sqlite:///file, or memory:.")
-@click.option("--reload", is_flag=True, help="Start anew when the handler or the configuration changes.")
+@click.option("--store", help="Where boards are stored: sqlite:///file or memory:.")
 @click.option(
-    "-o", "--one-shot", "commands", multiple=True, help="Run one instruction without any network, and end."
+    "--reload", is_flag=True, help="Start the agent again when its handler or configuration changes."
 )
-@click.option("-r", "--repeat", type=click.IntRange(1), default=1, help="Run each of these so many times.")
-@click.option("-s", "--sender", default="oneshot", help="Who asks for them.")
-@click.option("-z", "--zone", default="one-shot", help="In which zone.")
+@click.option(
+    "-o",
+    "--one-shot",
+    "commands",
+    multiple=True,
+    help="Run one instruction without a network, and exit; may be repeated.",
+)
+@click.option(
+    "-r", "--repeat", type=click.IntRange(1), default=1, help="Run each instruction N times.", metavar="N"
+)
+@click.option("-s", "--sender", default="oneshot", help="Name of the agent that sends them.")
+@click.option("-z", "--zone", default="one-shot", help="Zone of the sender.")
 @pass_app
 def run(
     app: App,
@@ -43,23 +51,23 @@ def run(
     *,
     reload: bool,
 ) -> None:
-    r"""Run the agent until it is interrupted.
+    """Run the agent until it is interrupted.
 
-    \b
     Examples:
       templemeads -c cluster.toml run --handler my_cluster.handlers:handlers
       templemeads -c cluster.toml run --handler handlers.py:handlers --reload
-      templemeads -c cluster.toml run --handler handlers.py:handlers --one-shot 'add_user fred.proj.org'
+      templemeads -c cluster.toml run --handler handlers.py:handlers --one-shot 'add_user fred.proj.portal'
     """
     import trio
 
-    from cli.log import configure_logging
     from templemeads.config_check import advise
     from templemeads.logcontext import RecentLogs, bound
 
+    from .log import configure_logging
+
     config = app.load()
     if reload:
-        from cli.reload import command_without_reload, run_reloading
+        from .reload import command_without_reload, run_reloading
 
         sys.exit(trio.run(run_reloading, command_without_reload(), _watched(app, config, handler)))
     configure_logging(app.log_level, app.log_format)
@@ -85,7 +93,7 @@ def run(
 
 
 def default_store(config_path: Path) -> str:
-    """Return where boards are kept unless the configuration says otherwise: in a file beside it."""
+    """Return where boards are stored unless the configuration names a place: in a file beside it."""
     return f"sqlite:///{config_path.absolute().with_suffix('.db')}"
 
 
@@ -145,20 +153,21 @@ async def _serve_endpoint(nursery: object, agent: object) -> None:
 
 
 def _handler(app: App, config: AgentConfig, named: str | None) -> Handler:
-    from cli.loading import load_handler
     from templemeads import refuse_every_job
+
+    from .loading import load_handler
 
     if named is not None:
         return load_handler(named, Path.cwd())
     if app.handler is not None:
         return app.handler
     if config.handler is not None:
-        return load_handler(config.handler, app.config_path.absolute().parent)
+        return load_handler(config.handler, app.config_path.absolute().parent, search_base=True)
     return refuse_every_job
 
 
 def _watched(app: App, config: AgentConfig, named: str | None) -> list[Path]:
-    from cli.loading import source_of
+    from .loading import source_of
 
     base = Path.cwd() if named is not None else app.config_path.absolute().parent
     spec = named or config.handler

@@ -66,6 +66,8 @@ class Limits:
         unauthenticated_connections: connections of all addresses that have not finished the handshake
             (*newer-protocol*, section 6).
         unauthenticated_per_address: the share of one address in those (ours).
+        reserved_descriptors: open files and sockets of the process that connections without a finished handshake never
+            take, so that peers, handlers and the store have them; at most half of RLIMIT_NOFILE (ours).
         standby_waiters: waiting connections of one peer (*wire*, section 4).
         standby_poll_seconds: a waiting client asks this often (*wire*, section 4).
         standby_answer_seconds: a waiting client that has not asked for so long is closed, and so is a server
@@ -97,6 +99,7 @@ class Limits:
     unproductive_bytes: int = _whole(64 * KIB, least=KIB)
     unauthenticated_connections: int = _whole(2048)
     unauthenticated_per_address: int = _whole(64)
+    reserved_descriptors: int = _whole(256, least=0)
     standby_waiters: int = _whole(16, least=0)
     standby_poll_seconds: float = _seconds(1)
     standby_answer_seconds: float = _seconds(30)

@@ -7,21 +7,24 @@ that they ignore: ``store``, ``handler``, ``control`` and ``[limits]``. Source: 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Final, Self, overload
 
 import attrs
-import tomlkit
 
-from paddington import ConfigError, ServiceConfig
-from paddington.config.files import read_checked, write_private
+from paddington import ServiceConfig
+from paddington.config.files import NewFile, read_checked, write_files
 from paddington.config.service_config import WHOLE_TABLES
-from paddington.config.toml import TableReader, edit_toml, format_toml, parse_toml, update
+from paddington.config.toml import TableReader, parse_toml
+from paddington.config.toml_edit import edited_toml, format_toml
 
 from .agent_type import AgentType
 from .errors import ParseError
 from .limits import Limits
+
+ROLE_TABLES: Final = ("bridge", "dashboard", "quota_engines", "user_volumes", "project_volumes")
+"""Root tables of configuration files that the ready-made agents read for themselves."""
 
 
 @attrs.define
@@ -32,10 +35,11 @@ class AgentConfig:
         service: Its name, address, keys and peers.
         agent_type: What it is.
         extras: Free options and encrypted secrets.
-        store: Where its boards are kept: ``sqlite:///path/to/file``, or ``memory:``, which None stands for too.
+        store: Where its boards are: ``sqlite:///path/to/file``, or ``memory:``, which None stands for too.
         handler: The handler as ``package.module:name`` or ``file.py:name``, for the command line.
         control: Path of the control socket, for the command line.
         limits: How much it takes on.
+        tables: What stands in the root tables that ready-made agents read (`ROLE_TABLES`), by name.
 
     """
 
@@ -46,6 +50,7 @@ class AgentConfig:
     handler: str | None = attrs.field(default=None, kw_only=True)
     control: str | None = attrs.field(default=None, kw_only=True)
     limits: Limits = attrs.field(factory=Limits, kw_only=True)
+    tables: dict[str, Any] = attrs.field(factory=dict, kw_only=True, repr=False)  # Any: what TOML tables hold
 
     @property
     def name(self) -> str:
@@ -132,6 +137,7 @@ class AgentConfig:
             handler=reader.optional_text("handler"),
             control=reader.optional_text("control"),
             limits=read_limits,
+            tables={name: reader.table(name).values for name in ROLE_TABLES if reader.has(name)},
         )
 
     def to_toml(self) -> dict[str, Any]:
@@ -144,38 +150,44 @@ class AgentConfig:
             "service": self.service.to_toml(),
             "extras": self.extras,
             "limits": self.limits.to_table() or None,
+            **self.tables,
         }
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the configuration to a file of mode 0600; comments, order and foreign keys of an older one survive.
+    def save(
+        self, path: str | os.PathLike[str], *, keep_group: bool = False, together_with: Sequence[NewFile] = ()
+    ) -> None:
+        """Write the configuration to a file of mode 0600. An existing file is edited: comments, order and other keys stay.
+
+        Args:
+            path: The file; if it is a symbolic link, the file that it means.
+            keep_group: Whether a group that may read an existing file, and is not our own, still may.
+            together_with: Files that are written with it, such as an invitation: all or none.
 
         Raises:
-            ConfigError: The file cannot be written, or what is there is no TOML.
+            ConfigError: A file cannot be written or edited; all are as they were.
 
         """
+        edit = NewFile(path=Path(path), text=self._text_for(path), edit=True, keep_group=keep_group)
+        # Last: after a crash in between, there is an invitation that opens nothing, not keys that nobody has.
+        write_files([*together_with, edit])
+
+    def create(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
+        """Write the configuration to a new file of mode 0600; nothing of an older file stays but its owner.
+
+        Args:
+            path: The file.
+            replace: Whether an existing file is replaced; otherwise it is an error.
+
+        Raises:
+            ConfigError: The file exists or cannot be written; it is as it was.
+
+        """
+        text = format_toml(self.to_toml())
+        write_files([NewFile(path=Path(path), text=text, replace=replace, edit=True)])
+
+    def _text_for(self, path: str | os.PathLike[str]) -> str:
         if not Path(path).exists():
-            write_private(path, format_toml(self.to_toml()))
-            return
+            return format_toml(self.to_toml())
         file = read_checked(path, "configuration")
-        document = edit_toml(file.text, f"The configuration {str(file.path)[:300]!r}")
-        update(document, self.to_toml(), whole=WHOLE_TABLES | {"extras"})
-        write_private(path, tomlkit.dumps(document))
-
-
-def store_path(store: str | None) -> Path | None:
-    """Return the file of a ``sqlite:///path`` setting, or None for boards in memory.
-
-    Three slashes are followed by a path relative to the working directory, four by an absolute one.
-
-    Raises:
-        ConfigError: It is no such setting.
-
-    """
-    if store is None or store in {"memory", "memory:", "memory://"}:
-        return None
-    prefix = "sqlite:///"
-    if not store.startswith(prefix) or len(store) == len(prefix):
-        raise ConfigError(
-            f"{store[:100]!a} is no store: write sqlite:///boards.db, sqlite:////var/lib/agent/boards.db or memory:"
-        )
-    return Path(store[len(prefix) :])
+        source = f"The configuration {str(file.path)[:300]!r}"
+        return edited_toml(file.text, self.to_toml(), source, whole=WHOLE_TABLES | {"extras"})

@@ -18,9 +18,11 @@ from paddington import ConfigError, ServiceConfig
 from paddington.config.secrets import PREFIX
 from paddington.config.service_config import HEALTHCHECK_KEY
 from paddington.config.toml import parse_toml
+from paddington.config.url import dropped_path
 
-from .config import AgentConfig, store_path
+from .config import AgentConfig
 from .errors import ParseError
+from .store_url import parse_store
 from .text import quoted
 
 _ROOT_KEYS: Final = ("agent", "store", "handler", "control", "service", "extras", "limits", "bridge")
@@ -98,7 +100,21 @@ def check_config(text: str) -> list[Problem]:
             problems.append(Problem(lines.find("service"), _told(error)))
         else:
             problems += _advise(config, lines)
+            problems += _dropped_paths(document, lines)
     return sorted(problems, key=lambda problem: problem.line or 0)
+
+
+def _dropped_paths(document: Mapping[str, Any], lines: _Lines) -> Iterator[Problem]:
+    service = document["service"]
+    urls = [(service["url"], lines.find("service", "url"))]
+    urls += [
+        (server.get("url"), lines.find("service", "servers", "url", index=index))
+        for index, server in enumerate(service["servers"])
+    ]
+    for url, line in urls:
+        if url and (path := dropped_path(url)) is not None:
+            text = f"the path {quoted(path)} is dropped because the port is the default one; use another port or no path"
+            yield Problem(line, text, is_error=False)
 
 
 def advise(config: AgentConfig) -> list[str]:
@@ -123,7 +139,7 @@ def _check_root(document: Mapping[str, Any], lines: _Lines) -> Iterator[Problem]
             }
             yield from _tried(lines.find(key), AgentConfig.from_toml, part, "")
     if isinstance(store := document.get("store"), str):
-        yield from _tried(lines.find("store"), store_path, store)
+        yield from _tried(lines.find("store"), parse_store, store)
     elif "store" in document:
         yield Problem(lines.find("store"), '"store" must be a text such as "sqlite:///boards.db"')
 

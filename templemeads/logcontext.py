@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Final
 
-from .jobs.job import printable
-from .operations.health import timestamp
+from .text import printable, timestamp
 
 _NOTHING: Final[Mapping[str, object]] = {}
 _words: Final[ContextVar[Mapping[str, object]]] = ContextVar("templemeads_log_words", default=_NOTHING)

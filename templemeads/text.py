@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import UTC, datetime
 
 LONGEST_QUOTE = 72
 """Characters of foreign text that one message shows: leaves room for the rest of a line of 110."""
@@ -72,3 +73,13 @@ def printable(text: str, longest: int = 500) -> str:
         return text
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:longest])
     return shown if len(text) <= longest else f"{shown}…"
+
+
+def timestamp(seconds: float) -> str:
+    """Return a time in the form in which agents write it: RFC 3339, UTC, ``Z``.
+
+    Args:
+        seconds: Since 1970 UTC.
+
+    """
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import attrs
@@ -10,9 +11,10 @@ from ..errors import ConfigError, InviteError
 from ..peer import DEFAULT_ZONE, Peer
 from ..protocol.crypto import Key
 from ..text import quoted
-from .files import read_checked, write_private
+from .files import NewFile, read_checked, write_files
 from .names import check_name, check_zone
-from .toml import TableReader, format_toml, located, parse_toml
+from .toml import TableReader, located, parse_toml
+from .toml_edit import format_toml
 from .url import Url
 
 
@@ -159,13 +161,22 @@ class Invite:
             raise InviteError(str(exc)) from None
         return cls.from_toml(table, f"The invite {quoted(str(file.path), 300)}")
 
+    def new_file(self, path: str | os.PathLike[str], *, replace: bool = True) -> NewFile:
+        """Return its file, to be written together with others.
+
+        Args:
+            path: Where to write it.
+            replace: Whether an existing file is replaced; otherwise it is an error.
+        """
+        return NewFile(path=Path(path), text=format_toml(self.to_toml()), replace=replace)
+
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to a file that its owner alone can read (mode 0600); an older file is replaced.
+        """Write it to a file that only its owner can read (mode 0600); an existing file is replaced.
 
         Raises:
             InviteError: It cannot be written.
         """
         try:
-            write_private(path, format_toml(self.to_toml()))
+            write_files([self.new_file(path)])
         except ConfigError as exc:
             raise InviteError(str(exc)) from None

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import attrs
-import tomlkit
 
 from ..errors import ConfigError
 from ..limits import Limits
@@ -18,7 +17,7 @@ from ..peer import DEFAULT_ZONE, Peer
 from ..protocol.crypto import Key
 from ..text import quoted
 from .address import Addresses, IPAddress, parse_address
-from .files import read_checked, write_private
+from .files import NewFile, read_checked, write_files
 from .invite import Invite
 from .names import check_name
 from .peer_config import ClientConfig, ServerConfig, as_addresses
@@ -30,7 +29,8 @@ from .secrets import (
     encrypt_secret,
     password_of,
 )
-from .toml import TableReader, edit_toml, format_toml, located, parse_toml, update
+from .toml import TableReader, located, parse_toml
+from .toml_edit import edited_toml, format_toml
 from .url import Url
 
 DEFAULT_IP: Final = "127.0.0.1"
@@ -392,30 +392,30 @@ class ServiceConfig:
             file.refuse_readable("configuration")
         return config
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to a file of mode 0600; comments, order and keys that are not ours survive in an older
-        one.
+    def save(self, path: str | os.PathLike[str], *, keep_group: bool = False) -> None:
+        """Write it to a file of mode 0600. An existing file is edited: comments, order and other keys stay.
 
-        To change a file that others may be changing too, hold `paddington.files.locked(path)` from load to
+        To change a file that others may be changing too, hold `paddington.config.locking.locked(path)` from load to
         save.
 
+        Args:
+            path: The file; if it is a symbolic link, the file that it means.
+            keep_group: Whether a group that may read an existing file, and is not our own, still may.
+
         Raises:
-            ConfigError: The file cannot be written, or what is there is no TOML.
+            ConfigError: The file cannot be written or edited; it is as it was.
         """
+        write_files([NewFile(path=Path(path), text=self._text_for(path), edit=True, keep_group=keep_group)])
+
+    def _text_for(self, path: str | os.PathLike[str]) -> str:
         if not Path(path).exists():
-            write_private(path, format_toml({"service": self.to_toml()}))
-            return
+            return format_toml({"service": self.to_toml()})
         file = read_checked(path, "configuration")
         source = f"The configuration {quoted(str(file.path), _SHOWN_PATH)}"
-        document = edit_toml(file.text, source)
+        document = parse_toml(file.text, source)
         bare = "service" not in document and bool({"servers", "clients", "port"} & document.keys())
-        update(document, self.to_toml() if bare else {"service": self.to_toml()}, whole=WHOLE_TABLES)
-        text = tomlkit.dumps(document)
-        written = parse_toml(text, source)
-        # What an editor of foreign layouts has made is looked at before it replaces anything.
-        if type(self).from_toml(written if bare else written["service"]) != self:
-            raise ConfigError(f"{source} cannot be edited in place. Move it away first")
-        write_private(path, text)
+        values = self.to_toml() if bare else {"service": self.to_toml()}
+        return edited_toml(file.text, values, source, whole=WHOLE_TABLES)
 
     def _change(self, **changes: Any) -> None:  # Any: values of the fields
         checked = attrs.evolve(self, **changes)

@@ -18,6 +18,8 @@ import attrs
 import trio
 
 from paddington import Peer
+from paddington.nursery import open_bare_nursery
+from paddington.waiters import Waiters
 
 from ..errors import JobError, StateError
 from ..jobs.job import Job
@@ -93,7 +95,7 @@ class Runner:
         self._again: set[_Place] = set()
         self._per_peer: Counter[Peer] = Counter()
         self._stopped = False
-        self._idle: trio.Event | None = None  # for whoever waits until nothing runs
+        self._ended_one = Waiters()
 
     @property
     def running(self) -> int:
@@ -113,7 +115,7 @@ class Runner:
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
         """Run handlers inside the ``with`` block; jobs that came before wait for it. On leaving it they are cancelled."""
-        async with trio.open_nursery() as nursery:
+        async with open_bare_nursery() as nursery:
             self._nursery = nursery
             self._fill()
             try:
@@ -145,9 +147,7 @@ class Runner:
         """Start nothing more, and wait until the handlers that run have ended."""
         self._stopped = True
         while self._running:
-            if self._idle is None:
-                self._idle = trio.Event()
-            await self._idle.wait()
+            await self._ended_one.wait()
 
     def cancel_all(self, reason: str) -> None:
         """Start nothing more, and cancel what runs; a handler that answers all the same has answered."""
@@ -231,9 +231,7 @@ class Runner:
         self._per_peer[peer] -= 1
         if not self._per_peer[peer]:
             del self._per_peer[peer]
-        if self._idle is not None and not self._running:
-            self._idle.set()
-            self._idle = None
+        self._ended_one.wake()
 
     async def _call(self, envelope: Envelope, running: _Running) -> Job:
         job = envelope.job

@@ -22,6 +22,7 @@ import trio
 from paddington import ConfigError, PaddingtonError, Peer
 
 from ..agent.agent import Agent
+from ..agent.observer import Observer
 from ..errors import JobError, ParseError, RefusedError, TemplemeadsError
 from ..jobs.job import DEFAULT_LIFETIME, Job, Status
 from ..jobs.outcome import Write
@@ -253,7 +254,7 @@ class _Control:
             },
             "refused": figures.refused,
             "store": {"waiting": store.waiting, "commits": store.commits, "changes": store.changes},
-            "peers": [self._peer(peer) for peer in (known.peer for known in agent.peers.known)],
+            "peers": [self._peer(peer) for peer in (known.peer for known in agent.peers.states)],
         }
 
     def _peer(self, peer: Peer) -> dict[str, Any]:
@@ -267,14 +268,14 @@ class _Control:
             "zone": peer.zone,
             "type": None if known.register is None else known.register.agent.value,
             "connected": known.is_ready,
-            "connected_seconds": None if known.link is None else trio.current_time() - known.since,
+            "connected_seconds": trio.current_time() - known.since if known.is_connected else None,
             "connections": known.connections,
-            "failure": known.failure if known.link is None else "",
+            "failure": "" if known.is_connected else known.failure,
             "engine": None if known.register is None else known.register.engine[:40],
             "version": None if known.register is None else known.register.version[:40],
             "board": len(board),
             "unfinished": sum(not job.is_finished for job in board),
-            "queued": 0 if known.link is None else len(known.link.outbox),
+            "queued": known.queued,
             "received_bytes": 0 if line is None else line.received_bytes,
             "sent_bytes": 0 if line is None else line.sent_bytes,
             "received": 0 if line is None else line.received,
@@ -298,30 +299,19 @@ class _Control:
     async def _follow(self, request: Request, send: Send) -> Any:
         wanted = _filter(request)
         sender, receiver = trio.open_memory_channel[Write](NEWS_QUEUED)
-        missed = 0
-
-        def observe(news: Write) -> None:
-            nonlocal missed
-            try:
-                sender.send_nowait(news)
-            except trio.WouldBlock:
-                missed += 1
-
-        self._agent.news_observers.append(observe)
-        try:
+        follower = _Follower(sender)
+        with self._agent.observers.observing(follower):
             async for news in receiver:
                 if wanted(news.peer, news.job):
+                    missed, follower.missed = follower.missed, 0
                     await send(self._told(news.peer, news.job) | {"removed": news.deleted, "missed": missed})
-                    missed = 0
-        finally:
-            self._agent.news_observers.remove(observe)
 
     async def _job(self, request: Request, send: Send) -> Any:
         found = self._found(request["id"])
         if request.get("wait"):
             # The board nearest to whoever put it is the one that hears of its end.
             peer, job = next(((peer, job) for peer, job in found if self._is_first(job)), found[0])
-            async for change in self._agent.job_updates(peer, job):
+            async for change in self._agent.peers.handle(peer).job_updates(job):
                 await send([self._told(peer, change)])
             return [self._told(peer, change)]
         return [self._told(peer, job) for peer, job in found]
@@ -343,7 +333,7 @@ class _Control:
         found = self._found(request["id"])
         for peer, job in found:
             if self._is_first(job):
-                await self._agent.delete_job(peer, job)
+                await self._agent.peers.handle(peer).delete_job(job)
                 return self._told(peer, job)
         raise RefusedError(
             f"The job {found[0][1].id} was put at {found[0][1].destination.agents[0]!r}: delete it there"
@@ -409,6 +399,21 @@ class _Control:
 
     async def _restart(self, request: Request, send: Send) -> Any:
         await self._agent.operations.restart(request.get("path", ""), request.get("type", "soft"))
+
+
+class _Follower(Observer):
+    """Passes changed jobs to a caller, as many as it takes."""
+
+    def __init__(self, sender: trio.MemorySendChannel[Write]) -> None:
+        self._sender = sender
+        self.missed = 0
+
+    def job_changed(self, write: Write) -> None:
+        """Pass a change on, or count it as missed."""
+        try:
+            self._sender.send_nowait(write)
+        except trio.WouldBlock:
+            self.missed += 1
 
 
 def _filter(request: Request) -> Callable[[Peer, Job], bool]:

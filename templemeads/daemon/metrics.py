@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from paddington import ConfigError
+from paddington import ConfigError, Peer
 
+from ..agent.observer import Observer
 from ..jobs.job import Status
 from ..operations.diagnostics import Ended
 
@@ -26,7 +27,7 @@ BUCKETS: Final = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.
 """Upper bounds of handler times in seconds; 10 s is where a job counts as slow."""
 
 
-class AgentMetrics:
+class AgentMetrics(Observer):
     """The figures of one agent.
 
     Args:
@@ -54,7 +55,7 @@ class AgentMetrics:
             buckets=BUCKETS,
         )
         self.registry.register(_Collector(agent))
-        agent.operations.observers.append(self._observe)
+        agent.observers.add(self)
 
     def exposition(self) -> tuple[bytes, str]:
         """Return the figures as text, and its content type."""
@@ -62,7 +63,8 @@ class AgentMetrics:
 
         return generate_latest(self.registry), CONTENT_TYPE_LATEST
 
-    def _observe(self, ended: Ended) -> None:
+    def handler_ended(self, _: Peer, ended: Ended) -> None:
+        """Count a handler that has ended."""
         job = ended.job
         outcome = (
             "expired"
@@ -151,10 +153,10 @@ class _Collector:
         octets = CounterMetricFamily(
             "templemeads_bytes", "Bytes on the present connection.", labels=("peer", "direction")
         )
-        for known in agent.peers.known:
+        for known in agent.peers.states:
             label = str(known.peer)
             connected.add_metric((label,), known.is_ready)
-            if known.link is not None:
+            if known.is_connected:
                 since.add_metric((label,), trio.current_time() - known.since)
             times.add_metric((label,), known.connections)
             line = None if service is None else service.connections.get(known.peer)

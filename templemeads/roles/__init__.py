@@ -1,4 +1,4 @@
-"""Ready-made agents, one file each: portal, provider, platform, instance, account, filesystem, scheduler.
+"""Ready-made agents, one file each: portal, provider, platform, instance, account, filesystem, scheduler, bridge.
 
 Each has a table `handlers`, which can be extended, and `run(config)`, which runs the agent until it is stopped::
 

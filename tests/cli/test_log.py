@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.log import HumanFormatter, JsonFormatter, configure_logging
+from templemeads.cli.log import HumanFormatter, JsonFormatter, configure_logging
 from templemeads.logcontext import bound
 
 

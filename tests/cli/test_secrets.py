@@ -49,7 +49,7 @@ def test_without_a_scheme_or_its_variable_there_is_a_line_with_the_remedy(config
     assert "correct horse" not in said
     call("-c", config, "init", "portal", "-t", "portal", "--force")
     assert "encryption --environment" in call("-c", config, "secret", "set", "x", stdin="y\n", status=1)
-    assert "Say how" in call("-c", config, "encryption", status=2)
+    assert "Choose one" in call("-c", config, "encryption", status=2)
 
 
 def test_a_secret_of_an_existing_agent_opens_and_is_brought_to_the_new_form(config):
@@ -68,9 +68,13 @@ def test_a_secret_of_an_existing_agent_opens_and_is_brought_to_the_new_form(conf
 def test_another_scheme_names_the_secrets_that_it_orphans_or_takes_them_along(config, monkeypatch):
     call("-c", config, "secret", "set", "pw", stdin="hunter2\n")
     monkeypatch.setenv("OTHER", "battery staple")
-    call("-c", config, "encryption", "-e", "OTHER")
+    before = config.read_text()
+    refusal = call("-c", config, "encryption", "-e", "OTHER", status=1)
+    assert "could not be read with that: pw. Nothing was changed. Use --reencrypt" in refusal
+    assert config.read_text() == before
+    call("-c", config, "encryption", "-e", "OTHER", "--force")
     assert json.loads(call("-c", config, "secret", "list", "--json"))[0]["opens"] is False
-    assert "do not open" in call("-c", config, "secret", "reencrypt", status=1)
+    assert "cannot be decrypted" in call("-c", config, "secret", "reencrypt", status=1)
     call("-c", config, "encryption", "-e", "THE_PASSWORD")
     call("-c", config, "encryption", "-e", "OTHER", "--reencrypt")
     assert AgentConfig.load(config).secret("pw") == "hunter2"

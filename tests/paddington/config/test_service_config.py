@@ -173,7 +173,10 @@ def test_a_bare_file_has_the_same_keys_at_its_root(tmp_path):
 
 def test_keys_that_others_can_read_are_refused_with_the_command_that_mends_it(existing):
     existing.chmod(0o644)
-    with pytest.raises(ConfigError, match=f'mode 0644 lets others at them. Run: chmod 600 "{existing}"'):
+    with pytest.raises(
+        ConfigError,
+        match=f'mode 0644 lets others read or change them. Run: chmod 600 "{existing}".*--allow-readable',
+    ):
         ServiceConfig.load(existing)
     assert ServiceConfig.load(existing, allow_readable=True).name == "cluster"
     # Without peers there is nothing to hide.
@@ -187,7 +190,7 @@ def test_keys_that_others_can_read_are_refused_with_the_command_that_mends_it(ex
     ("old", "new", "words"),
     [
         ('name = "cluster"\n', "", 'service: "name" is missing'),
-        ('name = "cluster"\n', "name = 5\n", 'service: "name" must be a text'),
+        ('name = "cluster"\n', "name = 5\n", 'service: "name" must be a string'),
         ('name = "cluster"\n', 'name = "a b"\n', """"name" is wrong. The name "a b" has the character ' '"""),
         ("port = 8046", "port = 65536", '"port" must be from 0 to 65535'),
         ("port = 8046", "port = true", '"port" must be a whole number'),

@@ -276,7 +276,7 @@ async def test_waiting_ends_with_the_agent(autojump_clock):
                     await job.wait()
 
             await trio.testing.wait_all_tasks_blocked()
-            chain.last._runner.cancel_all("the test ends")
+            chain.last._executor.runner.cancel_all("the test ends")
 
 
 async def test_the_portal_rule_and_the_path_are_checked_on_submission(autojump_clock):

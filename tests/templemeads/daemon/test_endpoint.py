@@ -33,7 +33,7 @@ async def test_metrics_show_jobs_handlers_peers_and_refusals(autojump_clock):
     async with open_chain("portal", "cluster", handler=done) as chain:
         metrics = AgentMetrics(chain["cluster"])
         await (await chain.first.submit("portal.cluster add_user fred.proj.portal")).wait()
-        chain["cluster"].refuse(chain["cluster"].peers.known[0].peer, "busy", "x")
+        chain["cluster"].refuse(chain["cluster"].peers.states[0].peer, "busy", "x")
         text = metrics.exposition()[0].decode()
         for line in (
             'templemeads_jobs{state="complete"} 1.0',
