@@ -26,11 +26,11 @@ def traces(role):
     return json.loads(_TRACES.read_text())["roles"][role]
 
 
-def make_config(name="agent", agent_type=AgentType.ACCOUNT, settings=None, **extras):
+def make_config(name="agent", agent_type=AgentType.ACCOUNT, tables=None, **extras):
     service = ServiceConfig.create(name, url="ws://localhost:8000", ip="127.0.0.1", port=8000)
     config = AgentConfig(service, agent_type, extras={k.replace("_", "-"): v for k, v in extras.items()})
-    if settings is not None:
-        config.settings = settings
+    if tables is not None:
+        config.tables = tables
     return config
 
 

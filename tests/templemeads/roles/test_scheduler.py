@@ -154,14 +154,13 @@ def test_a_job_is_charged_for_the_resource_that_it_has_the_largest_share_of():
 
 
 @given(
-    st.lists(
-        st.tuples(st.integers(0, 10 * 86400), st.integers(0, 5 * 86400), st.integers(1, 64)), max_size=6
-    )
+    st.lists(st.tuples(st.integers(0, 10 * 86400), st.integers(0, 5 * 86400), st.integers(1, 64)), max_size=6)
 )
 def test_what_days_count_adds_up_to_what_jobs_ran(jobs):
     rows = [job_row(started=1 + start, ended=1 + start + length, cpu=cpus) for start, length, cpus in jobs]
     days = [
-        DaySpan(Date.parse("2026-11-01"), 1.0 + n * 86400, 1.0 + (n + 1) * 86400, is_over=True) for n in range(16)
+        DaySpan(Date.parse("2026-11-01"), 1.0 + n * 86400, 1.0 + (n + 1) * 86400, is_over=True)
+        for n in range(16)
     ]
     counted = [day_report(rows, day, NODE_SHAPE) for day in days]
     total = sum(length * cpus / 64 for _, length, cpus in jobs)
@@ -178,9 +177,19 @@ def test_days_to_come_are_left_out_and_today_ends_now():
     assert today.words == ("2026-11-25T00:00:00", "2026-11-25T12:31:12")
 
 
-@pytest.mark.parametrize("output", ["", "sacct: error", "[]", '{"jobs": 5}', '{"jobs": [1]}', '{"jobs": [], "errors": ["x"]}',
-                                    '{"jobs": [{"account": "portal.proj"}]}',
-                                    '{"jobs": [{"account": "portal.proj", "time": {"start": "soon"}}]}'])  # fmt: skip
+UNREADABLE = [
+    "",
+    "sacct: error",
+    "[]",
+    '{"jobs": 5}',
+    '{"jobs": [1]}',
+    '{"jobs": [], "errors": ["x"]}',
+    '{"jobs": [{"account": "portal.proj"}]}',
+    '{"jobs": [{"account": "portal.proj", "time": {"start": "soon"}}]}',
+]
+
+
+@pytest.mark.parametrize("output", UNREADABLE)
 async def test_output_of_sacct_that_cannot_be_read_is_an_error_and_is_not_kept(output):
     world = SlurmWorld()
     world.accounts["portal.proj"] = {}
@@ -202,7 +211,12 @@ async def test_a_day_is_kept_only_when_accounting_has_settled():
     programs = FakePrograms(world)
     handlers = make(programs, lambda: moment)
     agent = FakeAgent(config())
-    for later, times in ((10, 1), (scheduler.SETTLED_SECONDS - 1, 2), (scheduler.SETTLED_SECONDS, 3), (99999, 3)):
+    for later, times in (
+        (10, 1),
+        (scheduler.SETTLED_SECONDS - 1, 2),
+        (scheduler.SETTLED_SECONDS, 3),
+        (99999, 3),
+    ):
         moment = midnight + later
         await run_job(handlers, f"get_local_usage_report {PROJECT} 2026-11-01", agent)
         assert sum(line.startswith("sacct ") for line in programs.ran) == times
@@ -224,7 +238,9 @@ async def test_at_most_so_many_programs_run_at_once():
 
     handlers = make(Slow(world))
     await run_job(
-        handlers, f"get_local_usage_report {PROJECT} 2026-10-01:2026-10-20", FakeAgent(config(max_slurm_runners="3"))
+        handlers,
+        f"get_local_usage_report {PROJECT} 2026-10-01:2026-10-20",
+        FakeAgent(config(max_slurm_runners="3")),
     )
     assert most == 3
 
@@ -243,7 +259,11 @@ def test_numbers_are_read_in_the_forms_of_all_releases():
 
 def test_a_limit_of_an_associated_user_is_not_the_limit_of_the_account():
     rows = [
-        {"account": "a", "user": "fred", "max": {"tres": {"group": {"minutes": [{"type": "cpu", "count": 1}]}}}}
+        {
+            "account": "a",
+            "user": "fred",
+            "max": {"tres": {"group": {"minutes": [{"type": "cpu", "count": 1}]}}},
+        }
     ]
     assert read_limits(rows, "a") == {}
 
