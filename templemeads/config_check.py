@@ -25,7 +25,17 @@ from .errors import ParseError
 from .store_url import parse_store
 from .text import quoted
 
-_ROOT_KEYS: Final = ("agent", "store", "handler", "control", "service", "extras", "limits", "bridge")
+_ROOT_KEYS: Final = (
+    "agent",
+    "store",
+    "handler",
+    "control",
+    "healthcheck_ip",
+    "service",
+    "extras",
+    "limits",
+    "bridge",
+)
 _SERVICE_KEYS: Final = (
     "name", "url", "ip", "port", HEALTHCHECK_KEY, "proxy_header", "trusted_proxy", "servers", "clients", "encryption",
     "limits",
@@ -132,7 +142,7 @@ def looks_like_secret(value: str) -> bool:
 
 def _check_root(document: Mapping[str, Any], lines: _Lines) -> Iterator[Problem]:
     yield from _unknown(document, (*_ROOT_KEYS, *_ROLE_KEYS), lines, ())
-    for key in ("agent", "limits", "handler", "control"):
+    for key in ("agent", "limits", "handler", "control", "healthcheck_ip"):
         if key in document or key == "agent":
             part = {"agent": "Portal", "service": dict(_SOUND)} | {
                 key: document[key] for key in [key] if key in document

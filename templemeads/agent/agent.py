@@ -242,6 +242,10 @@ class Agent:
         """Seconds since 1970 UTC on the agent's clock."""
         return self._executor.now()
 
+    async def wait_committed(self) -> None:
+        """Wait until the store has committed everything that has happened so far."""
+        await self._executor.wait_committed()
+
     def service_statistics(self) -> ServiceStatistics | None:
         """Return the figures of the connections, if the transport has any."""
         return self._service.statistics() if isinstance(self._service, PaddingtonService) else None
