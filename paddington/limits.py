@@ -56,10 +56,11 @@ class Limits:
             (*newer-protocol*, section 6).
         handshake_frame_bytes: characters of one frame during the handshake; an honest one takes about 1200
             (ours).
-        frame_bytes: characters of a frame that we send to anyone, and that we take from a peer with numbered
-            payloads (*newer-protocol*, section 6).
-        legacy_frame_bytes: characters of a frame that we take from a peer without numbered payloads
-            (*wire*, section 6: their library's limit of one frame).
+        frame_bytes: characters of a frame to or from a peer with numbered payloads (*newer-protocol*, section 6).
+        legacy_frame_bytes: characters of a frame to or from a peer without numbered payloads (*wire*, section 6: their
+            library's limit of one frame).
+        dense_frame_bytes: bytes of a frame in the dense framing (ours; every payload that fits into a frame of
+            `legacy_frame_bytes` can be passed on).
         header_bytes: bytes of the upgrade request (ours; the same as common HTTP servers).
         unproductive_bytes: raw bytes since the last complete message, beyond one frame, before the line is
             cut (ours; ends streams of empty fragments and control frames).
@@ -95,6 +96,7 @@ class Limits:
     handshake_frame_bytes: int = _whole(16 * KIB, least=2 * KIB)
     frame_bytes: int = _whole(2 * MIB, least=SMALLEST_FRAME)
     legacy_frame_bytes: int = _whole(16 * MIB, least=SMALLEST_FRAME)
+    dense_frame_bytes: int = _whole(4 * MIB, least=SMALLEST_FRAME)
     header_bytes: int = _whole(16 * KIB, least=KIB)
     unproductive_bytes: int = _whole(64 * KIB, least=KIB)
     unauthenticated_connections: int = _whole(2048)

@@ -17,6 +17,7 @@ import attrs
 
 from paddington import ConfigError, ServiceConfig
 from paddington.config.files import NewFile, read_checked, write_files
+from paddington.config.secrets import SecretFormat, fitting_format
 from paddington.config.service_config import WHOLE_TABLES
 from paddington.config.toml import TableReader, parse_toml
 from paddington.config.toml_edit import edited_toml, format_toml
@@ -93,14 +94,25 @@ class AgentConfig:
         stored = self.extras.get(key)
         return None if stored is None else self.service.decrypt_secret(stored)
 
-    def set_secret(self, key: str, value: str) -> None:
-        """Encrypt a text and keep it under ``[extras]``.
+    def set_secret(self, key: str, value: str, secret_format: SecretFormat | None = None) -> None:
+        """Encrypt a string and store it under `[extras]`.
+
+        Args:
+            key: Its name.
+            value: The secret.
+            secret_format: How to write it. By default as the secret that it replaces; otherwise as version 0 if all
+                present secrets are, so that the agents that read them can read it, and as version 1 if not.
 
         Raises:
             ConfigError: No encryption is chosen, or its variable is not set.
 
         """
-        self.extras[key] = self.service.encrypt_secret(value)
+        chosen = (
+            fitting_format(self.extras.values(), self.extras.get(key))
+            if secret_format is None
+            else secret_format
+        )
+        self.extras[key] = self.service.encrypt_secret(value, chosen)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, allow_readable: bool = False) -> Self:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import attrs
 
 from paddington import ConfigError, ServiceConfig
-from paddington.config.secrets import PREFIX
+from paddington.config.secrets import PREFIX, looks_like_secret
 from paddington.config.service_config import HEALTHCHECK_KEY
 from paddington.config.toml import parse_toml
 from paddington.config.url import dropped_path
@@ -65,8 +65,6 @@ _SOUND_CLIENT: Final[Mapping[str, Any]] = {
     "inner_key": {"data": "01" * 32},
     "outer_key": {"data": "02" * 32},
 }
-
-_LEGACY_SECRET: Final = re.compile(r"(?:[0-9a-fA-F]{2}){40,}")
 
 
 @attrs.frozen
@@ -130,11 +128,6 @@ def _dropped_paths(document: Mapping[str, Any], lines: _Lines) -> Iterator[Probl
 def advise(config: AgentConfig) -> list[str]:
     """Return what works in a configuration but deserves a look, as sentences for the log."""
     return [problem.text for problem in _advise(config, _Lines(""))]
-
-
-def looks_like_secret(value: str) -> bool:
-    """Whether an entry of ``[extras]`` is, or could be, an encrypted value."""
-    return value.startswith(PREFIX) or _LEGACY_SECRET.fullmatch(value) is not None
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------

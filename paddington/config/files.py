@@ -189,6 +189,11 @@ def _stage(file: NewFile, cleanup: contextlib.ExitStack) -> tuple[NewFile, Path]
             os.fsync(descriptor)
     except ConfigError:
         raise
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"Cannot write {_shown(file.path.absolute())}: a value in it has no UTF-8 form, perhaps because it was given "
+            "in another encoding. Nothing was changed"
+        ) from None
     except (OSError, ValueError) as exc:
         raise _cannot_write(file, exc) from None
     return file, temporary

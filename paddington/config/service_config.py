@@ -24,6 +24,7 @@ from .peer_config import ClientConfig, ServerConfig, as_addresses
 from .secrets import (
     Encryption,
     EnvironmentEncryption,
+    SecretFormat,
     SimpleEncryption,
     decrypt_secret,
     encrypt_secret,
@@ -294,13 +295,13 @@ class ServiceConfig:
         """Whether somebody who reads it learns keys."""
         return bool(self.clients or self.servers)
 
-    def encrypt_secret(self, value: str) -> str:
-        """Encrypt a text for this configuration; slow on purpose (see `paddington.secrets`).
+    def encrypt_secret(self, value: str, secret_format: SecretFormat = SecretFormat.V1) -> str:
+        """Encrypt a string for this configuration; slow on purpose (see `paddington.config.secrets`).
 
         Raises:
             ConfigError: No encryption is chosen, or its variable is not set.
         """
-        return encrypt_secret(password_of(self.encryption, self.name), value)
+        return encrypt_secret(password_of(self.encryption, self.name), value, secret_format=secret_format)
 
     def decrypt_secret(self, stored: str) -> str:
         """Decrypt what `encrypt_secret`, or an existing service, has stored.

@@ -4,16 +4,14 @@ Protocol pages *wire*, section 5, and *newer-protocol*, section 5. Every existin
 """
 
 import os
-from typing import Final
 
 from ..errors import FrameError, JsonError, PayloadError, PayloadTooLargeError
 from .crypto import Random
-from .envelope import RANDOM_SIZE, EnvelopeKeys, Mark, largest_value, open_frame, seal_frame
+from .envelope import RANDOM_SIZE, EnvelopeKeys, Mark, open_frame, seal_frame
 from .jsontext import parse, write_text
-from .replay import FINGERPRINT_SIZE, LARGEST_NUMBER, is_number
+from .replay import FINGERPRINT_SIZE, is_number
 from .session import Frame, Opened
-
-_WRAPPER: Final = len(f'{{"nonce":{LARGEST_NUMBER},"payload":}}')
+from .sizes import NUMBER_BYTES, max_value_bytes
 
 
 class EnvelopeCodec:
@@ -68,7 +66,7 @@ class EnvelopeCodec:
 
     def largest_payload(self, limit: int, *, numbered: bool) -> int:
         """Bytes that a payload may take in a frame of at most ``limit``, whatever its number."""
-        return largest_value(limit) - (_WRAPPER if numbered else 0)
+        return max_value_bytes(limit) - (NUMBER_BYTES if numbered else 0)
 
 
 def _payload_json(text: str) -> bytes | None:

@@ -85,8 +85,8 @@ class DenseSession:
     binary: Final = True
 
     def __init__(self, keys: DenseKeys, *, limits: Limits) -> None:
-        self.receive_limit = limits.frame_bytes
-        self.send_limit = limits.frame_bytes
+        self.receive_limit = limits.dense_frame_bytes
+        self.send_limit = limits.dense_frame_bytes
         self.must_renew = False
         self._keys = keys
         self._next_in = 0

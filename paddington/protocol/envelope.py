@@ -28,9 +28,7 @@ import attrs
 from ..errors import FrameError, SealError
 from .crypto import NONCE_SIZE, SIZE, Deriver, Key, Random, Salt, open_raw, seal_raw
 from .jsontext import parse, write
-
-OVERHEAD: Final = 372
-"""Characters of a frame beyond four per byte of its value."""
+from .sizes import CHARACTERS_PER_BYTE, FRAME_OVERHEAD
 
 RANDOM_SIZE: Final = 2 * SIZE + 2 * NONCE_SIZE
 """Random bytes that one frame takes: inner info, outer info, inner nonce, outer nonce."""
@@ -93,12 +91,7 @@ class EnvelopeKeys:
 
 def frame_length(value_bytes: int) -> int:
     """Characters of the frame around a value of so many bytes of JSON."""
-    return 4 * value_bytes + OVERHEAD
-
-
-def largest_value(frame_characters: int) -> int:
-    """Bytes of JSON in the largest value whose frame has at most so many characters."""
-    return (frame_characters - OVERHEAD) // 4
+    return CHARACTERS_PER_BYTE * value_bytes + FRAME_OVERHEAD
 
 
 def seal_frame(keys: EnvelopeKeys, value: bytes, random: bytes, mark: Mark | None = None) -> str:

@@ -14,6 +14,7 @@ import attrs
 from ..errors import FrameError
 from ..limits import Limits
 from .replay import LARGEST_NUMBER, InfoMemory, Window
+from .sizes import send_limit
 
 Frame: TypeAlias = str | bytes
 """One WebSocket message: text for the envelope, bytes for a binary framing."""
@@ -118,7 +119,7 @@ class Session:
     def __init__(self, codec: Codec, *, peer_numbers: bool, infos: InfoMemory, limits: Limits) -> None:
         self.peer_numbers = peer_numbers
         self.receive_limit = limits.frame_bytes if peer_numbers else limits.legacy_frame_bytes
-        self.send_limit = limits.frame_bytes
+        self.send_limit = send_limit(limits, peer_numbers=peer_numbers)
         self._codec = codec
         self._infos = infos
         self._window = Window(limits.replay_window)

@@ -103,7 +103,7 @@ def test_a_frame_takes_no_more_payloads_than_are_read() -> None:
 
 
 def test_the_largest_payload_fits_exactly() -> None:
-    limits = Limits(frame_bytes=20_000)
+    limits = Limits(dense_frame_bytes=20_000)
     two = two_sides(limits)
     text = "é" * ((two.client.largest_payload - 4) // 2)
     assert two.client.payload_size(text) == two.client.largest_payload
@@ -231,7 +231,7 @@ def test_a_forged_number_moves_nothing() -> None:
 
 
 def test_an_overlong_frame_is_refused_before_it_is_opened() -> None:
-    two = two_sides(Limits(frame_bytes=20_000))
+    two = two_sides(Limits(dense_frame_bytes=20_000))
     assert refused(two.server, bytes(20_001)) == "too-long"
 
 
