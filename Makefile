@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test check lint types contracts format coverage bench soak fuzz audit clean
+.PHONY: help setup demo test check lint types contracts format coverage bench soak fuzz audit reference clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -57,6 +57,9 @@ audit: $(STAMP) ## known weaknesses in what requirements-dev.lock pins
 	@$(BIN)/python -m pytest -q tests/test_lock.py
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
 	@$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.lock
+
+reference: $(STAMP) ## write docs/configuration.md from the code
+	@$(BIN)/python docs/make_configuration.py
 
 coverage: $(STAMP) ## the tests, with branch coverage
 	@$(BIN)/coverage run -m pytest && $(BIN)/coverage report
