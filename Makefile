@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test check lint types contracts format coverage bench soak fuzz audit clean
+.PHONY: help setup demo test test-services check lint types contracts format coverage bench soak fuzz audit reference clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,11 @@ demo: $(STAMP) ## two agents, then four, in real processes (VERBOSE=1 shows thei
 	@$(BIN)/templemeads demo $(if $(VERBOSE),--verbose)
 
 test: $(STAMP) ## the tests, on all cores (three minutes on two)
-	@$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup -m "not soak"
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup -m "not soak and not services"
+
+test-services: $(STAMP) ## tests against real servers, which are installed if they are missing
+	@tests/services/install
+	@$(BIN)/python -m pytest -q -m services tests/services
 
 check: lint types contracts ## lint, format, types, import contracts
 
@@ -57,6 +61,9 @@ audit: $(STAMP) ## known weaknesses in what requirements-dev.lock pins
 	@$(BIN)/python -m pytest -q tests/test_lock.py
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
 	@$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.lock
+
+reference: $(STAMP) ## write docs/configuration.md from the code
+	@$(BIN)/python docs/make_configuration.py
 
 coverage: $(STAMP) ## the tests, with branch coverage
 	@$(BIN)/coverage run -m pytest && $(BIN)/coverage report

@@ -32,7 +32,7 @@ MAX_LOCK_SECONDS: Final = 3600
 
 STATUSES: Final = (
     "Exit status: 0 done, 1 failed (one line says why), 2 wrong command line, 3 no agent is running here, "
-    "4 the job failed, 5 not finished in time, 70 internal error, 130 interrupted."
+    "4 the job failed, 5 not finished in time, 6 the agent does not answer, 70 internal error, 130 interrupted."
 )
 
 AGENT_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
@@ -54,6 +54,7 @@ AGENT_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "secret": (".secrets:secret", "Manage the handler's secrets, which are encrypted."),
     "server": (".peers:server", "Manage the peers that this agent calls."),
     "status": (".work:status", "Show the running agent, its peers and its boards."),
+    "store": (".store:store", "Look into the store of a stopped agent, repair or move it."),
     "top": (".top:top", "Watch the running agent live."),
 }
 

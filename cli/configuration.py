@@ -74,7 +74,7 @@ def check(app: App, *, as_json: bool) -> None:
 
 
 def _without_secrets(table: dict[str, Any]) -> dict[str, Any]:
-    from templemeads.config_check import looks_like_secret
+    from paddington.config.secrets import looks_like_secret
 
     def hide(value: Any, key: str = "") -> Any:
         match value:

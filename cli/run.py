@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,6 @@ from .output import harmless, say
 
 if TYPE_CHECKING:
     from templemeads import AgentConfig, Handler
-    from templemeads.logcontext import RecentLogs
 
 
 @click.command()
@@ -61,15 +60,20 @@ def run(
     import trio
 
     from templemeads.config_check import advise
+    from templemeads.daemon.first_process import leave_first_process
+    from templemeads.daemon.run import Daemon
     from templemeads.logcontext import RecentLogs, bound
 
     from .log import configure_logging
 
+    open_standard_streams()
     config = app.load()
     if reload:
         from .reload import command_without_reload, run_reloading
 
         sys.exit(trio.run(run_reloading, command_without_reload(), _watched(app, config, handler)))
+    if not commands:
+        leave_first_process()  # before there are threads
     configure_logging(app.log_level, app.log_format)
     runner = _handler(app, config, handler)
     if commands:
@@ -87,69 +91,28 @@ def run(
     recent = RecentLogs()
     logging.getLogger().addHandler(recent)
     config.store = store or config.store or default_store(app.config_path)
+    daemon = Daemon(
+        socket=server_socket(app.socket, app.config_path, config.control),
+        recent_logs=recent,
+        on_notification=app.on_notification,
+    )
     with bound(agent=config.name):
-        status = trio.run(partial(_run, app, config, runner, recent))
-    sys.exit(status)
+        logging.getLogger("templemeads").info("see how it is doing with: %s status", app.command)
+        sys.exit(trio.run(daemon.run, config, runner))
+
+
+def open_standard_streams() -> None:
+    """Open those of the three standard streams that are closed: a store must not get the number of standard error."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
 
 
 def default_store(config_path: Path) -> str:
     """Return where boards are stored unless the configuration names a place: in a file beside it."""
     return f"sqlite:///{config_path.absolute().with_suffix('.db')}"
-
-
-async def _run(app: App, config: AgentConfig, handler: Handler, recent: RecentLogs) -> int:
-    import trio
-
-    from templemeads import Agent, run_agent
-    from templemeads.daemon.control import serve_control
-    from templemeads.daemon.monitor import monitor
-    from templemeads.daemon.systemd import feed_watchdog, notify, watchdog_seconds
-
-    agent: Agent | None = None
-    async with trio.open_nursery() as nursery:
-
-        async def run_it(task_status: trio.TaskStatus[Agent]) -> None:
-            await run_agent(config, handler, on_notification=app.on_notification, task_status=task_status)
-            notify("STOPPING=1")
-            nursery.cancel_scope.cancel(reason="the agent has stopped")
-
-        agent = await nursery.start(run_it)
-        assert agent is not None
-        agent.operations.recent_logs = recent
-        socket = server_socket(app.socket, app.config_path, config.control)
-        await nursery.start(serve_control, agent, socket)
-        if config.service.healthcheck_port is not None:
-            await _serve_endpoint(nursery, agent)
-        nursery.start_soon(monitor)
-        if (seconds := watchdog_seconds()) is not None:
-            nursery.start_soon(feed_watchdog, seconds)
-        notify(f"READY=1\nSTATUS={agent.agent_type} agent {agent.name} is up")
-        logging.getLogger("templemeads").info("ask how it is with: %s status", app.command)
-    return 0 if agent is None else agent.operations.exit_status
-
-
-async def _serve_endpoint(nursery: object, agent: object) -> None:
-    import trio
-
-    from paddington import ConfigError
-    from templemeads import Agent
-    from templemeads.daemon.endpoint import serve_endpoint
-    from templemeads.daemon.metrics import AgentMetrics
-
-    assert isinstance(nursery, trio.Nursery)
-    assert isinstance(agent, Agent)
-    service = agent.config.service
-    assert service.healthcheck_port is not None
-    log = logging.getLogger("templemeads")
-    try:
-        metrics = AgentMetrics(agent)
-    except ConfigError as error:
-        log.warning("/metrics has nothing to tell: %s", error)
-        metrics = None
-    urls: list[str] = await nursery.start(
-        serve_endpoint, agent, str(service.ip), service.healthcheck_port, metrics
-    )
-    log.info("health is told at %s/health", urls[0])
 
 
 def _handler(app: App, config: AgentConfig, named: str | None) -> Handler:

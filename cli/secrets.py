@@ -1,9 +1,10 @@
-"""``encryption``, ``secret`` and ``extra``: options of a handler, plain and encrypted."""
+"""`encryption`, `secret` and `extra`: options of a handler, plain and encrypted."""
 
 from __future__ import annotations
 
 import sys
-from typing import IO, TYPE_CHECKING
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -12,11 +13,22 @@ from .group import Failure, Group
 from .output import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
-    from paddington.config.secrets import Encryption
+    from paddington.config.secrets import Encryption, SecretFormat
     from templemeads import AgentConfig
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 MAX_SECRET_CHARACTERS = 65_536
 """Characters of a secret that are read."""
+
+
+def _format_option(function: Function) -> Function:
+    return click.option(
+        "--format",
+        "format_name",
+        type=click.Choice(["v0", "v1"]),
+        help="v0: agents older than 0.90 read it; v1: better protected. By default as the secrets already there.",
+    )(function)
 
 
 @click.command()
@@ -33,8 +45,17 @@ MAX_SECRET_CHARACTERS = 65_536
     help="Encrypt the secrets again with the new password, so that they stay readable.",
 )
 @click.option("-f", "--force", is_flag=True, help="Do it even if secrets can then no longer be read.")
+@_format_option
 @pass_app
-def encryption(app: App, environment: str | None, *, simple: bool, reencrypt: bool, force: bool) -> None:
+def encryption(
+    app: App,
+    environment: str | None,
+    *,
+    simple: bool,
+    reencrypt: bool,
+    force: bool,
+    format_name: str | None,
+) -> None:
     """Choose how secrets are protected.
 
     Example:
@@ -49,7 +70,7 @@ def encryption(app: App, environment: str | None, *, simple: bool, reencrypt: bo
         values = _open_all(config) if reencrypt else {}
         config.service.encryption = chosen
         for key, value in values.items():
-            config.set_secret(key, value)
+            config.set_secret(key, value, _format(format_name))
         lost = _unreadable(config)
         if lost and not force:
             raise Failure(
@@ -92,8 +113,15 @@ def secret(ctx: click.Context, key: str | None, value: str | None, value_file: I
 @click.argument("key")
 @click.option("--value", help="The secret itself. Other users can see it in the list of processes.")
 @click.option("--value-file", type=click.File("r"), help="File with the secret; standard input by default.")
+@_format_option
 @pass_app
-def secret_set(app: App, key: str, value: str | None = None, value_file: IO[str] | None = None) -> None:
+def secret_set(
+    app: App,
+    key: str,
+    value: str | None = None,
+    value_file: IO[str] | None = None,
+    format_name: str | None = None,
+) -> None:
     """Store a secret. It is read from standard input, or prompted for on a terminal.
 
     Example:
@@ -106,11 +134,14 @@ def secret_set(app: App, key: str, value: str | None = None, value_file: IO[str]
     else:
         if value_file is None and sys.stdin is None:
             raise Failure("Standard input is closed: give the secret with --value-file")
-        value = (value_file or sys.stdin).read(MAX_SECRET_CHARACTERS + 1).removesuffix("\n")
+        try:
+            value = (value_file or sys.stdin).read(MAX_SECRET_CHARACTERS + 1).removesuffix("\n")
+        except UnicodeDecodeError:
+            raise Failure("The secret is not UTF-8 text. Encode it first, for example with base64") from None
     if not value or len(value) > MAX_SECRET_CHARACTERS:
         raise Failure(f"A secret has 1 to {MAX_SECRET_CHARACTERS} characters")
     with app.edit() as config:
-        config.set_secret(key, value)
+        config.set_secret(key, value, _format(format_name))
     say(f"Stored the secret {key}")
 
 
@@ -130,7 +161,7 @@ def secret_list(app: App, *, as_json: bool) -> None:
     rows = [
         {
             "key": key,
-            "form": "old" if is_legacy_secret(config.extras[key]) else "v1",
+            "form": "v0" if is_legacy_secret(config.extras[key]) else "v1",
             "opens": key not in lost,
         }
         for key in _secrets_of(config)
@@ -157,17 +188,18 @@ def secret_remove(app: App, key: str) -> None:
 
 
 @secret.command("reencrypt")
+@_format_option
 @pass_app
-def secret_reencrypt(app: App) -> None:
-    """Encrypt all secrets again in the current format. Agents older than 0.90 cannot read it.
+def secret_reencrypt(app: App, format_name: str | None) -> None:
+    """Encrypt all secrets again, each in the format that it has, or all in the one given.
 
     Example:
-      templemeads -c cluster.toml secret reencrypt
+      templemeads -c cluster.toml secret reencrypt --format v1
     """
     with app.edit() as config:
         values = _open_all(config)
         for key, value in values.items():
-            config.set_secret(key, value)
+            config.set_secret(key, value, _format(format_name))
     say(f"Encrypted again: {', '.join(values) or 'nothing, there are no secrets'}")
 
 
@@ -246,7 +278,7 @@ def _remove(app: App, key: str, what: str) -> None:
 
 
 def _secrets_of(config: AgentConfig) -> list[str]:
-    from templemeads.config_check import looks_like_secret
+    from paddington.config.secrets import looks_like_secret
 
     return [key for key, value in config.extras.items() if looks_like_secret(value)]
 
@@ -261,6 +293,12 @@ def _unreadable(config: AgentConfig) -> list[str]:
         except ConfigError:
             lost.append(key)
     return lost
+
+
+def _format(name: str | None) -> SecretFormat | None:
+    from paddington.config.secrets import SecretFormat
+
+    return None if name is None else SecretFormat(name)
 
 
 def _open_all(config: AgentConfig) -> dict[str, str]:

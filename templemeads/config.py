@@ -1,20 +1,23 @@
 """The configuration of an agent: what it is, its service, and its options.
 
-On disk it is one TOML file with the keys ``agent``, ``[service]`` and ``[extras]`` of existing agents, and four of ours
-that they ignore: ``store``, ``handler``, ``control`` and ``[limits]``. Source: the protocol page *configuration*, section 1.
+On disk it is one TOML file with the keys ``agent``, ``[service]`` and ``[extras]`` of existing agents, and five of ours
+that they ignore: ``store``, ``handler``, ``control``, ``healthcheck_ip`` and ``[limits]``. Source: the protocol page
+*configuration*, section 1.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final, Self, overload
 
 import attrs
 
-from paddington import ServiceConfig
+from paddington import ConfigError, ServiceConfig
 from paddington.config.files import NewFile, read_checked, write_files
+from paddington.config.secrets import SecretFormat, fitting_format
 from paddington.config.service_config import WHOLE_TABLES
 from paddington.config.toml import TableReader, parse_toml
 from paddington.config.toml_edit import edited_toml, format_toml
@@ -25,6 +28,17 @@ from .limits import Limits
 
 ROLE_TABLES: Final = ("bridge", "dashboard", "quota_engines", "user_volumes", "project_volumes")
 """Root tables of configuration files that the ready-made agents read for themselves."""
+
+
+def _check_ip(_: object, attribute: attrs.Attribute[str | None], value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        ip_address(value)
+    except ValueError:
+        raise ConfigError(
+            f'"{attribute.name}" must be an IP address such as "127.0.0.1", not {value[:60]!a}'
+        ) from None
 
 
 @attrs.define
@@ -38,6 +52,7 @@ class AgentConfig:
         store: Where its boards are: ``sqlite:///path/to/file``, or ``memory:``, which None stands for too.
         handler: The handler as ``package.module:name`` or ``file.py:name``, for the command line.
         control: Path of the control socket, for the command line.
+        healthcheck_ip: Address of the health endpoint, or None for loopback.
         limits: How much it takes on.
         tables: What stands in the root tables that ready-made agents read (`ROLE_TABLES`), by name.
 
@@ -49,6 +64,7 @@ class AgentConfig:
     store: str | None = attrs.field(default=None, kw_only=True)
     handler: str | None = attrs.field(default=None, kw_only=True)
     control: str | None = attrs.field(default=None, kw_only=True)
+    healthcheck_ip: str | None = attrs.field(default=None, kw_only=True, validator=_check_ip)
     limits: Limits = attrs.field(factory=Limits, kw_only=True)
     tables: dict[str, Any] = attrs.field(factory=dict, kw_only=True, repr=False)  # Any: what TOML tables hold
 
@@ -78,14 +94,25 @@ class AgentConfig:
         stored = self.extras.get(key)
         return None if stored is None else self.service.decrypt_secret(stored)
 
-    def set_secret(self, key: str, value: str) -> None:
-        """Encrypt a text and keep it under ``[extras]``.
+    def set_secret(self, key: str, value: str, secret_format: SecretFormat | None = None) -> None:
+        """Encrypt a string and store it under `[extras]`.
+
+        Args:
+            key: Its name.
+            value: The secret.
+            secret_format: How to write it. By default as the secret that it replaces; otherwise as version 0 if all
+                present secrets are, so that the agents that read them can read it, and as version 1 if not.
 
         Raises:
             ConfigError: No encryption is chosen, or its variable is not set.
 
         """
-        self.extras[key] = self.service.encrypt_secret(value)
+        chosen = (
+            fitting_format(self.extras.values(), self.extras.get(key))
+            if secret_format is None
+            else secret_format
+        )
+        self.extras[key] = self.service.encrypt_secret(value, chosen)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, allow_readable: bool = False) -> Self:
@@ -136,6 +163,7 @@ class AgentConfig:
             store=reader.optional_text("store"),
             handler=reader.optional_text("handler"),
             control=reader.optional_text("control"),
+            healthcheck_ip=reader.optional_text("healthcheck_ip"),
             limits=read_limits,
             tables={name: reader.table(name).values for name in ROLE_TABLES if reader.has(name)},
         )
@@ -147,6 +175,7 @@ class AgentConfig:
             "store": self.store,
             "handler": self.handler,
             "control": self.control,
+            "healthcheck_ip": self.healthcheck_ip,
             "service": self.service.to_toml(),
             "extras": self.extras,
             "limits": self.limits.to_table() or None,

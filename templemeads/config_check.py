@@ -15,7 +15,7 @@ from typing import Any, Final
 import attrs
 
 from paddington import ConfigError, ServiceConfig
-from paddington.config.secrets import PREFIX
+from paddington.config.secrets import PREFIX, looks_like_secret
 from paddington.config.service_config import HEALTHCHECK_KEY
 from paddington.config.toml import parse_toml
 from paddington.config.url import dropped_path
@@ -25,7 +25,17 @@ from .errors import ParseError
 from .store_url import parse_store
 from .text import quoted
 
-_ROOT_KEYS: Final = ("agent", "store", "handler", "control", "service", "extras", "limits", "bridge")
+_ROOT_KEYS: Final = (
+    "agent",
+    "store",
+    "handler",
+    "control",
+    "healthcheck_ip",
+    "service",
+    "extras",
+    "limits",
+    "bridge",
+)
 _SERVICE_KEYS: Final = (
     "name", "url", "ip", "port", HEALTHCHECK_KEY, "proxy_header", "trusted_proxy", "servers", "clients", "encryption",
     "limits",
@@ -55,8 +65,6 @@ _SOUND_CLIENT: Final[Mapping[str, Any]] = {
     "inner_key": {"data": "01" * 32},
     "outer_key": {"data": "02" * 32},
 }
-
-_LEGACY_SECRET: Final = re.compile(r"(?:[0-9a-fA-F]{2}){40,}")
 
 
 @attrs.frozen
@@ -122,17 +130,12 @@ def advise(config: AgentConfig) -> list[str]:
     return [problem.text for problem in _advise(config, _Lines(""))]
 
 
-def looks_like_secret(value: str) -> bool:
-    """Whether an entry of ``[extras]`` is, or could be, an encrypted value."""
-    return value.startswith(PREFIX) or _LEGACY_SECRET.fullmatch(value) is not None
-
-
 # -- parts -----------------------------------------------------------------------------------------------------------
 
 
 def _check_root(document: Mapping[str, Any], lines: _Lines) -> Iterator[Problem]:
     yield from _unknown(document, (*_ROOT_KEYS, *_ROLE_KEYS), lines, ())
-    for key in ("agent", "limits", "handler", "control"):
+    for key in ("agent", "limits", "handler", "control", "healthcheck_ip"):
         if key in document or key == "agent":
             part = {"agent": "Portal", "service": dict(_SOUND)} | {
                 key: document[key] for key in [key] if key in document

@@ -77,6 +77,10 @@ class Limits:
         refusal_log_seconds: One peer's refusals of one kind are logged at most once in this time.
         portal_routes: Portal routes that one peer may tell in a zone; further ones are skipped.
         visited_names: Names in a ``HealthCheck``; a longer list is refused.
+        control_callers: Callers of the control socket that are served at once; further ones are refused.
+        control_seconds: What such a caller gets to take each line of an answer; then the agent hangs up.
+        http_connections: Connections to the health endpoint at once; further ones are closed.
+        http_seconds: What a caller of the health endpoint gets to send a request, and to take an answer.
 
     """
 
@@ -103,6 +107,10 @@ class Limits:
     refusal_log_seconds: float = _seconds(60)
     portal_routes: int = _whole(256)
     visited_names: int = _whole(1_000)
+    control_callers: int = _whole(64)
+    control_seconds: float = _seconds(30)
+    http_connections: int = _whole(64)
+    http_seconds: float = _seconds(10)
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> Self:

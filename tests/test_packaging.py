@@ -94,6 +94,19 @@ def test_the_wheel_brings_two_packages_and_no_other_top_level_name(installed):
     ), done.stderr
 
 
+def test_a_registry_page_has_urls_and_no_relative_link(installed):
+    (information,) = (installed / "site").glob("*.dist-info")
+    metadata = (information / "METADATA").read_text()
+    for name in ("Source", "Documentation", "Changelog"):
+        assert f"Project-URL: {name}, https://" in metadata
+    links = re.findall(r"\]\(([^)]+)\)", metadata)
+    assert len(links) > 5
+    for link in links:
+        base = f"{PROJECT['urls']['Source']}/blob/main/"
+        assert link.startswith("https://")
+        assert not link.startswith(base) or (ROOT / link.removeprefix(base)).exists(), link
+
+
 def test_another_package_called_cli_changes_nothing(installed, tmp_path):
     (tmp_path / "cli").mkdir()
     (tmp_path / "cli/__init__.py").write_text("WHOSE = 'theirs'\n")

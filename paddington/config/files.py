@@ -189,6 +189,11 @@ def _stage(file: NewFile, cleanup: contextlib.ExitStack) -> tuple[NewFile, Path]
             os.fsync(descriptor)
     except ConfigError:
         raise
+    except UnicodeEncodeError:
+        raise ConfigError(
+            f"Cannot write {_shown(file.path.absolute())}: a value in it has no UTF-8 form, perhaps because it was given "
+            "in another encoding. Nothing was changed"
+        ) from None
     except (OSError, ValueError) as exc:
         raise _cannot_write(file, exc) from None
     return file, temporary
@@ -213,7 +218,7 @@ def _keep_owner(descriptor: int, target: Path, *, keep_group: bool) -> None:
 
 
 def _backup(file: NewFile, cleanup: contextlib.ExitStack) -> Path | None:
-    """Give a file that will be replaced a second name, from which it can be put back."""
+    """Return a file that will be replaced a second name, from which it can be put back."""
     target = file.target
     if not target.is_symlink() and not target.exists():
         return None

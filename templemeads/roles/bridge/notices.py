@@ -7,6 +7,7 @@ Existing bridges drop all that waits when there are too many; this one drops the
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from uuid import UUID
 
 import attrs
@@ -41,6 +42,9 @@ class Notices:
             return None
         self.failed += 1
         return self._waiting.popitem(last=False)[1]
+
+    def __iter__(self) -> Iterator[Notification]:
+        return iter(tuple(self._waiting.values()))
 
     def find(self, notification_id: UUID) -> Notification | None:
         """Return a notification that waits, or None."""

@@ -1,5 +1,6 @@
 """The configuration of a service: built, changed, written and read back."""
 
+import itertools
 import stat
 import tomllib
 
@@ -400,6 +401,15 @@ def configs(draw):
         return portal()
 
 
+def in_order(config):
+    """The configuration with its peers sorted, whose order means nothing."""
+    return attrs.evolve(
+        config,
+        clients=sorted(config.clients, key=lambda each: (each.name, each.zone)),
+        servers=sorted(config.servers, key=lambda each: (each.name, each.zone)),
+    )
+
+
 @settings(max_examples=40)
 @given(configs(), configs())
 def test_any_configuration_survives_its_file_also_one_that_was_another_before(
@@ -410,7 +420,8 @@ def test_any_configuration_survives_its_file_also_one_that_was_another_before(
     assert ServiceConfig.load(path) == first
     path.write_text('# a comment\nagent = "Portal"\n' + path.read_text() + "\n[extras]\nx = 'y'\n")
     second.save(path)
-    assert ServiceConfig.load(path) == second
+    # Peers that were there before keep their places in the file.
+    assert in_order(ServiceConfig.load(path)) == in_order(second)
     assert tomllib.loads(path.read_text())["extras"] == {"x": "y"}
     assert path.read_text().startswith('# a comment\nagent = "Portal"\n')
 
@@ -419,3 +430,15 @@ def test_invites_are_named_after_whoever_writes_them():
     invite = portal().add_client("cluster", "10.0.0.1", "a>b")
     assert isinstance(invite, Invite)
     assert invite.file_name == "invite_portal_a>b.toml"
+
+
+@pytest.mark.parametrize("before", list(itertools.permutations("abc", 2)))
+@pytest.mark.parametrize("after", list(itertools.permutations("abc")))
+def test_clients_are_saved_in_the_order_that_they_have(tmp_path, before, after):
+    path = tmp_path / "c.toml"
+    for names in (before, after):
+        config = ServiceConfig.create("itself", url="ws://h:1/", port=1)
+        for name in names:
+            config.add_client(name, "10.0.0.1")
+        config.save(path)
+        assert ServiceConfig.load(path) == config
