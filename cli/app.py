@@ -32,7 +32,7 @@ MAX_LOCK_SECONDS: Final = 3600
 
 STATUSES: Final = (
     "Exit status: 0 done, 1 failed (one line says why), 2 wrong command line, 3 no agent is running here, "
-    "4 the job failed, 5 not finished in time, 70 internal error, 130 interrupted."
+    "4 the job failed, 5 not finished in time, 6 the agent does not answer, 70 internal error, 130 interrupted."
 )
 
 AGENT_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {

@@ -9,6 +9,7 @@ Exit statuses, the same for every command:
     3    no agent is running here
     4    the job ended with an error
     5    the job did not finish in the time given
+    6    the agent runs, and does not answer
     70   internal error
     130  interrupted
 """
@@ -31,6 +32,7 @@ FAILED: Final = 1
 NOT_RUNNING: Final = 3
 JOB_FAILED: Final = 4
 NOT_IN_TIME: Final = 5
+NOT_ANSWERING: Final = 6
 INTERNAL_ERROR: Final = 70
 INTERRUPTED: Final = 130
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,16 +60,20 @@ def run(
     import trio
 
     from templemeads.config_check import advise
+    from templemeads.daemon.first_process import leave_first_process
     from templemeads.daemon.run import Daemon
     from templemeads.logcontext import RecentLogs, bound
 
     from .log import configure_logging
 
+    open_standard_streams()
     config = app.load()
     if reload:
         from .reload import command_without_reload, run_reloading
 
         sys.exit(trio.run(run_reloading, command_without_reload(), _watched(app, config, handler)))
+    if not commands:
+        leave_first_process()  # before there are threads
     configure_logging(app.log_level, app.log_format)
     runner = _handler(app, config, handler)
     if commands:
@@ -94,6 +99,15 @@ def run(
     with bound(agent=config.name):
         logging.getLogger("templemeads").info("see how it is doing with: %s status", app.command)
         sys.exit(trio.run(daemon.run, config, runner))
+
+
+def open_standard_streams() -> None:
+    """Open those of the three standard streams that are closed: a store must not get the number of standard error."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, which is this one
 
 
 def default_store(config_path: Path) -> str:

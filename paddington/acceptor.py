@@ -134,7 +134,7 @@ class Acceptor:
             client for client in self.host.config.clients if client.ip is not None and address in client.ip
         ]
         if not candidates:
-            raise HandshakeError("address", f"No client may call from {address}.")
+            raise HandshakeError("address", f"No client may call from {address}")
         return candidates
 
     def _real_address(self, address: IPAddress, headers: Headers, *, behind_proxy: bool) -> IPAddress:
@@ -155,7 +155,7 @@ class Acceptor:
             )
             return address
         if len(values) > 1:
-            raise HandshakeError("proxy-header", f"The proxy sent {len(values)} headers {quoted(wanted)}.")
+            raise HandshakeError("proxy-header", f"The proxy sent {len(values)} headers {quoted(wanted)}")
         try:
             return parse_address(values[0].decode("latin-1").strip())
         except ConfigError as exc:

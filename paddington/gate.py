@@ -126,7 +126,7 @@ class Ticket:
     dropped: str | None = attrs.field(default=None, init=False)
 
     def give_back(self) -> None:
-        """Give the place back; a second time does nothing."""
+        """Return the place back; a second time does nothing."""
         gate, self._gate = self._gate, None
         if gate is not None:
             gate._leave(self)  # noqa: SLF001 - the two are one thing
@@ -134,7 +134,7 @@ class Ticket:
 
 @contextlib.contextmanager
 def holding(ticket: Ticket) -> Iterator[Ticket]:
-    """Give the place back at the end of the block, if that has not happened before."""
+    """Return the place back at the end of the block, if that has not happened before."""
     try:
         yield ticket
     finally:

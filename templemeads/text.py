@@ -44,6 +44,16 @@ def visible(text: str) -> str:
     return "".join(character if character in '"\\' else _visible(character) for character in text)
 
 
+def well_formed(text: str) -> str:
+    r"""Return the text with each half of a surrogate pair written as ``\udce9``, so that it has a UTF-8 form.
+
+    Python reads bytes of file names and of other programs' output that are not UTF-8 as such halves.
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def pointed(text: str, position: int, *, limit: int = LONGEST_QUOTE) -> tuple[str, str]:
     """Show a place in a text: a line of it, and a line with a caret under the place.
 

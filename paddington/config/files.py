@@ -218,7 +218,7 @@ def _keep_owner(descriptor: int, target: Path, *, keep_group: bool) -> None:
 
 
 def _backup(file: NewFile, cleanup: contextlib.ExitStack) -> Path | None:
-    """Give a file that will be replaced a second name, from which it can be put back."""
+    """Return a file that will be replaced a second name, from which it can be put back."""
     target = file.target
     if not target.is_symlink() and not target.exists():
         return None

@@ -1,5 +1,7 @@
 """Invites: what a service gives to one that shall call it (protocol page *configuration*, section 2.1)."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +21,7 @@ from .url import Url
 
 
 def check_key(key: Key, what: str) -> Key:
-    """Give the key back.
+    """Return the key back.
 
     Raises:
         ConfigError: It is all zero, or no key at all.
@@ -32,7 +34,7 @@ def check_key(key: Key, what: str) -> Key:
 
 
 def check_url(text: str, proxy: str | None) -> str:
-    """Give the url normalised; it may be empty where a relay stands in between.
+    """Return the url normalised; it may be empty where a relay stands in between.
 
     Raises:
         ConfigError: It is no url.
@@ -41,7 +43,7 @@ def check_url(text: str, proxy: str | None) -> str:
 
 
 def check_type(text: str | None) -> str | None:
-    """Give the declared type of a peer in lower case.
+    """Return the declared type of a peer in lower case.
 
     Raises:
         ConfigError: It is no word.
@@ -123,7 +125,7 @@ class Invite:
             raise InviteError(str(located(exc, where))) from None
 
     def to_toml(self) -> dict[str, Any]:  # Any: TOML values
-        """Give the table for its file; None stands for a key to be left out."""
+        """Return the table for its file; None stands for a key to be left out."""
         return {
             "name": self.name,
             "url": self.url,

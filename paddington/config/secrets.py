@@ -55,7 +55,7 @@ class EnvironmentEncryption:
     @variable.validator
     def _check_variable(self, _: object, variable: str) -> None:
         if not variable or not variable.isprintable() or "=" in variable:
-            raise ConfigError(f"{quoted(variable)} cannot be the name of an environment variable.")
+            raise ConfigError(f"{quoted(variable)} cannot be the name of an environment variable")
 
 
 Encryption: TypeAlias = SimpleEncryption | EnvironmentEncryption
@@ -78,7 +78,7 @@ def password_of(encryption: Encryption | None, name: str) -> str:
             password = os.environ.get(variable)
             if not password:
                 raise ConfigError(
-                    f"The environment variable {quoted(variable)}, which protects secrets, is not set."
+                    f"The environment variable {quoted(variable)}, which protects secrets, is not set"
                 )
             return password
         case None:
@@ -117,11 +117,11 @@ def decrypt_secret(password: str, stored: str) -> str:
     try:
         value = json.loads(open_sealed(key, sealed))
     except SealError:
-        raise ConfigError("The secret does not open with this password. Store it again.") from None
+        raise ConfigError("The secret does not open with this password. Store it again") from None
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, str):
-        raise ConfigError("What is encrypted there is not a text. Store it again.")
+        raise ConfigError("What is encrypted there is not a text. Store it again")
     return value
 
 
@@ -153,19 +153,19 @@ def fitting_format(present: Iterable[str], replaced: str | None = None) -> Secre
 
 def _key_and_sealed(password: str, stored: str) -> tuple[Key, bytes]:
     if len(stored) > 2 * MAX_SECRET_BYTES + 256:
-        raise ConfigError(f"A secret of {len(stored)} characters is longer than any that is written here.")
+        raise ConfigError(f"A secret of {len(stored)} characters is longer than any that is written here")
     if is_legacy_secret(stored):
         return password_key(password), _bytes(stored)
     salt, colon, sealed = stored.removeprefix(PREFIX).partition(":")
     if not colon or len(salt) != 2 * SALT_SIZE:
-        raise ConfigError(f"A secret is written {PREFIX}salt:data; this one is cut or altered.")
+        raise ConfigError(f"A secret is written {PREFIX}salt:data; this one is cut or altered")
     return password_key(password, salt=_bytes(salt), memory_kib=PASSWORD_MEMORY_KIB_V1), _bytes(sealed)
 
 
 def _bytes(text: str) -> bytes:
     if not _HEX.fullmatch(text):
         raise ConfigError(
-            "A secret is written in hexadecimal digits; this one is cut or altered, or no secret."
+            "A secret is written in hexadecimal digits; this one is cut or altered, or no secret"
         )
     return bytes.fromhex(text)
 
@@ -176,7 +176,7 @@ def _json_bytes(value: str) -> bytes:
     except UnicodeEncodeError:
         data = None
     if data is None:
-        raise ConfigError("The secret holds half a surrogate pair and has no UTF-8 form. Type it again.")
+        raise ConfigError("The secret holds half a surrogate pair and has no UTF-8 form. Type it again")
     if len(data) > MAX_SECRET_BYTES:
-        raise ConfigError(f"The secret has {len(data)} bytes; at most {MAX_SECRET_BYTES} are allowed.")
+        raise ConfigError(f"The secret has {len(data)} bytes; at most {MAX_SECRET_BYTES} are allowed")
     return data

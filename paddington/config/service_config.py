@@ -3,6 +3,8 @@
 Everything is checked when it is built, whichever way it comes in: from a call, a file or an invite.
 """
 
+from __future__ import annotations
+
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -64,7 +66,7 @@ def _clients(entries: Iterable[ClientConfig]) -> tuple[ClientConfig, ...]:
 
 def _port(value: int) -> int:
     if type(value) is not int or not 0 <= value <= 65535:
-        raise ConfigError(f"{quoted(str(value))} is not a port: a whole number from 0 to 65535.")
+        raise ConfigError(f"{quoted(str(value))} is not a port: a whole number from 0 to 65535")
     return value
 
 
@@ -125,17 +127,17 @@ class ServiceConfig:
         for what, listed in (("client", clients), ("server", servers)):
             for peer, times in Counter(listed).items():
                 if times > 1:
-                    raise ConfigError(f"There are two {what}s {quoted(str(peer))}. Remove one of them.")
+                    raise ConfigError(f"There are two {what}s {quoted(str(peer))}. Remove one of them")
         for entry in peers:
             if entry.name == self.name:
                 raise ConfigError(
-                    f"The peer {quoted(str(entry.peer))} has this service's own name. Rename one of the two."
+                    f"The peer {quoted(str(entry.peer))} has this service's own name. Rename one of the two"
                 )
         both = set(clients) & set(servers)
         if both:
             raise ConfigError(
                 f"The peer {quoted(str(min(both)))} is a client and a server here. "
-                "One of the two sides calls, not both."
+                "One of the two sides calls, not both"
             )
         # With keys shared, the one frame that tells who calls would open for two.
         owners: dict[frozenset[Key], Peer] = {}
@@ -145,7 +147,7 @@ class ServiceConfig:
             if other != entry.peer:
                 raise ConfigError(
                     f"The peers {quoted(str(other))} and {quoted(str(entry.peer))} have the same keys. "
-                    "Rotate the keys of one of them."
+                    "Rotate the keys of one of them"
                 )
 
     @classmethod
@@ -264,7 +266,7 @@ class ServiceConfig:
     def rotate_client_keys(
         self, name: str, zone: str | None = None, *, own_type: str | None = None
     ) -> Invite:
-        """Give a client fresh keys; it must import the returned invite with `rotate_server_keys`.
+        """Return a client fresh keys; it must import the returned invite with `rotate_server_keys`.
 
         Raises:
             ConfigError: There is no such client.
@@ -275,7 +277,7 @@ class ServiceConfig:
                 fresh = attrs.evolve(entry, inner_key=Key.generate(), outer_key=Key.generate())
                 self._change(clients=(*self.clients[:index], fresh, *self.clients[index + 1 :]))
                 return self._invite(fresh, own_type)
-        raise ConfigError(f"There is no client {quoted(name)}{_in_zone(zone)}.")
+        raise ConfigError(f"There is no client {quoted(name)}{_in_zone(zone)}")
 
     def rotate_server_keys(self, invite: Invite) -> None:
         """Take over the keys of an invite for the server of the same name and zone; its url stays.
@@ -288,7 +290,7 @@ class ServiceConfig:
                 fresh = attrs.evolve(entry, inner_key=invite.inner_key, outer_key=invite.outer_key)
                 self._change(servers=(*self.servers[:index], fresh, *self.servers[index + 1 :]))
                 return
-        raise ConfigError(f"There is no server {quoted(str(invite.peer))}, whose keys could be replaced.")
+        raise ConfigError(f"There is no server {quoted(str(invite.peer))}, whose keys could be replaced")
 
     @property
     def holds_keys(self) -> bool:
@@ -347,7 +349,7 @@ class ServiceConfig:
             raise located(exc, where) from None
 
     def to_toml(self) -> dict[str, Any]:  # Any: TOML values
-        """Give the `[service]` table; None stands for a key to be left out."""
+        """Return the `[service]` table; None stands for a key to be left out."""
         match self.encryption:
             case EnvironmentEncryption(variable):
                 encryption: dict[str, Any] | None = {"Environment": {"key": variable}}
@@ -440,7 +442,7 @@ def _choose(
     found = [entry.peer for entry in entries if entry.name == name and zone in {None, entry.zone}]
     if len(found) > 1:
         zones = ", ".join(quoted(peer.zone) for peer in found)
-        raise ConfigError(f"The {what} {quoted(name)} is in several zones: {zones}. Say which one.")
+        raise ConfigError(f"The {what} {quoted(name)} is in several zones: {zones}. Say which one")
     return found[0] if found else None
 
 

@@ -187,13 +187,16 @@ def _merged(present: Table, values: Table, identity: Identity, whole: Collection
 def _merged_entries(
     present: list[Table], values: list[Table], identity: Identity, whole: Collection[str]
 ) -> list[dict[str, Any]]:
-    wanted = {identity(value): value for value in values}
-    entries = []
-    for entry in present:
-        value = wanted.pop(identity(entry), None)
-        if value is not None:
-            entries.append(_merged(entry, value, identity, whole))
-    return entries + [_merged({}, value, identity, whole) for value in wanted.values()]
+    there = {identity(entry): entry for entry in present}
+    return [_merged(there.get(identity(value), {}), value, identity, whole) for value in values]
+
+
+def _keeps_order(present: list[Table], values: list[Table], identity: Identity) -> bool:
+    """Whether the values are the entries that are there, in their order, some left out perhaps, and then new ones."""
+    there = [identity(entry) for entry in present]
+    wanted = [identity(value) for value in values]
+    kept = [each for each in there if each in wanted]
+    return wanted[: len(kept)] == kept and len(set(wanted)) == len(wanted)
 
 
 # -- the edit in the layout ------------------------------------------------------------------------------------------
@@ -227,8 +230,16 @@ class _Edit:
                 for gone in [name for name in present if key in self.whole and name not in value]:
                     del present[gone]
                 self.update(present, value)
-            elif _is_tables(value) and isinstance(present, AoT):
+            elif (
+                _is_tables(value)
+                and isinstance(present, AoT)
+                and _keeps_order(_plain(present), value, self.identity)
+            ):
                 self._update_entries(present, value)
+            elif _is_tables(value) and isinstance(present, AoT):
+                entries = _merged_entries(_plain(present), value, self.identity, self.whole)
+                del target[key]
+                target[key] = self._item(entries)
             elif _is_tables(value) and _is_tables(_plain(present)):
                 # An array of inline tables stays one.
                 target[key] = _inline(_merged_entries(_plain(present), value, self.identity, self.whole))

@@ -27,10 +27,10 @@ class Url:
     come to the same address (`dropped_path` tells you). User information, query and fragment are dropped.
 
     Attributes:
-        scheme: ``ws``, or ``wss`` for TLS.
+        scheme: `ws`, or `wss` for TLS.
         host: Host name or address, an IPv6 address without its brackets.
         port: TCP port.
-        path: Path of the upgrade request, at least ``/``.
+        path: Path of the upgrade request, at least `/`.
     """
 
     scheme: str

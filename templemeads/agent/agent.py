@@ -57,6 +57,7 @@ from .handlers import Handler
 from .lifespan import lifespan_of
 from .observer import Observer, Observers
 from .own_jobs import OwnJobs
+from .wall import call_notified
 
 _log = logging.getLogger("templemeads.agent")
 
@@ -323,7 +324,8 @@ class Agent:
         naming = ExitStack()
         async with store(config.service.name) as board_store, open_bare_nursery() as nursery:
             naming.enter_context(bound(agent=config.service.name))
-            agent = cls(config, handler, board_store, clock, nursery, on_notification)
+            walled = None if on_notification is None else partial(call_notified, on_notification)
+            agent = cls(config, handler, board_store, clock, nursery, walled)
             executor, dispatch = agent._executor, agent._dispatch
             await executor.restore()
             nursery.start_soon(executor.sweep_forever, name=f"sweep of {agent.name}")

@@ -21,13 +21,13 @@ from paddington import Peer
 from paddington.nursery import open_bare_nursery
 from paddington.waiters import Waiters
 
-from ..errors import JobError, StateError
 from ..jobs.job import Job
 from ..limits import Limits
 from ..logcontext import bound
 from .ask import asking
 from .envelope import Envelope
 from .handlers import Handler
+from .wall import call_handler
 
 _log = logging.getLogger("templemeads.runner")
 
@@ -209,8 +209,8 @@ class Runner:
         result: Job | None = None
         with bound(peer=peer, job=job.id):
             try:
-                with running.scope, asking(job, peer.zone):
-                    result = await self._call(envelope, running)
+                with asking(job, peer.zone):
+                    result = await call_handler(self._handler, envelope, running.scope)
             finally:
                 self._ended(place, running)
             seconds = trio.current_time() - running.since
@@ -233,28 +233,6 @@ class Runner:
             del self._per_peer[peer]
         self._ended_one.wake()
 
-    async def _call(self, envelope: Envelope, running: _Running) -> Job:
-        job = envelope.job
-        try:
-            returned: object = await self._handler(envelope)
-            # A handler is somebody else's code: a plain value is what they mean, whatever the types say.
-            result = returned if isinstance(returned, Job) else job.completed(returned)
-            if result.id != job.id or not result.is_finished:
-                raise StateError(
-                    "The handler returned a job that is not finished: "
-                    "it should return envelope.job.completed(…) or envelope.job.errored(…)"
-                )
-        except JobError as error:
-            return job.errored(_message(error), kind=error.kind, origin=error.origin)
-        except Exception as error:  # noqa: BLE001 - the wall: it becomes the job's result
-            _log.exception("the handler of %s failed", ascii(running.command))
-            return job.errored(_message(error), kind="run")
-        except (SystemExit, GeneratorExit) as error:
-            # A handler must not end its agent. Cancellation and Ctrl-C are not a handler's doing and pass.
-            _log.exception("the handler of %s raised %s", ascii(running.command), type(error).__name__)
-            return job.errored(f"The handler raised {type(error).__name__}", kind="run")
-        return result
-
     async def _report_if_late(self, running: _Running, done: trio.Event) -> None:
         with trio.CancelScope(shield=True), trio.move_on_after(self._limits.handler_cleanup_seconds):
             await done.wait()
@@ -264,9 +242,3 @@ class Runner:
                 ascii(running.command),
                 self._limits.handler_cleanup_seconds,
             )
-
-
-def _message(error: BaseException) -> str:
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(_message(inner) for inner in error.exceptions[:10])
-    return str(error) or type(error).__name__

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 import trio
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("templemeads.run")
 
+STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
+
 
 async def run_agent(
     config: AgentConfig,
@@ -35,6 +37,7 @@ async def run_agent(
     *,
     store: OpenStore | None = None,
     on_notification: NotificationHandler | None = None,
+    on_hangup: Callable[[], None] | None = None,
     task_status: trio.TaskStatus[Agent] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run an agent until it is cancelled, or the process gets SIGINT or SIGTERM, or is to restart.
@@ -51,6 +54,7 @@ async def run_agent(
         handler: Called for each job that arrives.
         store: Opens the store of its boards; by default the one that the configuration names.
         on_notification: Called for each notification that ends here; by default it is logged.
+        on_hangup: Called for each SIGHUP; by default it stops the agent as SIGTERM does.
         task_status: Reports the agent as soon as it is up.
 
     Raises:
@@ -59,11 +63,11 @@ async def run_agent(
     """
     with (
         patient_collector(),
-        trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
+        trio.open_signal_receiver(*STOPPING, signal.SIGHUP) as signals,
         trio.CancelScope() as everything,
     ):
         async with trio.open_nursery() as nursery:
-            asked_to_stop: trio.Event = await nursery.start(_listen, signals, everything)
+            asked_to_stop: trio.Event = await nursery.start(_listen, signals, everything, on_hangup)
             try:
                 async with open_agent(config, handler, store=store, on_notification=on_notification) as agent:
                     nursery.start_soon(_leave, agent, everything)
@@ -81,6 +85,7 @@ async def _leave(agent: Agent, everything: trio.CancelScope) -> None:
 async def _listen(
     signals: AsyncIterator[int],
     everything: trio.CancelScope,
+    on_hangup: Callable[[], None] | None,
     *,
     task_status: trio.TaskStatus[trio.Event],
 ) -> None:
@@ -88,9 +93,12 @@ async def _listen(
     task_status.started(asked)
     async for number in signals:
         name = signal.Signals(number).name
-        if asked.is_set():
+        if number == signal.SIGHUP and on_hangup is not None:
+            _log.info("%s: reading the configuration again", name)
+            on_hangup()
+        elif asked.is_set():
             _log.warning("%s again: stopping at once", name)
-            for stop in (signal.SIGINT, signal.SIGTERM):
+            for stop in STOPPING:
                 signal.signal(stop, signal.SIG_DFL)
             everything.cancel(reason=f"{name} again")
         else:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import threading
 
 import pytest
@@ -235,3 +236,28 @@ def test_the_socket_is_where_it_was_named_configured_or_given_by_systemd(tmp_pat
     assert server_socket(None, config, "c.sock") == tmp_path / "c.sock"
     assert server_socket(None, config, "/run/c.sock") == Path("/run/c.sock")
     assert server_socket(tmp_path / "d.sock", config, "c.sock") == tmp_path / "d.sock"
+
+
+def test_an_agent_that_does_not_answer_is_told_from_one_that_is_not_there(tmp_path, monkeypatch):
+    from templemeads.cli import control
+
+    monkeypatch.setattr(control, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(control, "WORK_SECONDS", 0.2)
+    path = tmp_path / "hung.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as hung:
+        hung.bind(str(path))
+        hung.listen(8)
+        for words in (
+            ["status"],
+            ["jobs"],
+            ["health", "--tree"],
+            ["diagnostics"],
+            ["top", "-n", "1"],
+            ["job", "abcdef"],
+        ):
+            said = call("--socket", path, *words, status=6)
+            assert "runs but does not answer within 0.1 s" in said
+        assert "within 0.2 s" in call("--socket", path, "notify", "a.b user_added a.b.c", status=6)
+        said = call("--socket", path, "put", "a.b add_user c.d.a", "--wait", "--timeout", "0.1", status=5)
+        assert "No answer within 0.1 s" in said
+    assert "Start it with" in call("--socket", path, "status", status=3)

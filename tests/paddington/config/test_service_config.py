@@ -1,5 +1,6 @@
 """The configuration of a service: built, changed, written and read back."""
 
+import itertools
 import stat
 import tomllib
 
@@ -429,3 +430,15 @@ def test_invites_are_named_after_whoever_writes_them():
     invite = portal().add_client("cluster", "10.0.0.1", "a>b")
     assert isinstance(invite, Invite)
     assert invite.file_name == "invite_portal_a>b.toml"
+
+
+@pytest.mark.parametrize("before", list(itertools.permutations("abc", 2)))
+@pytest.mark.parametrize("after", list(itertools.permutations("abc")))
+def test_clients_are_saved_in_the_order_that_they_have(tmp_path, before, after):
+    path = tmp_path / "c.toml"
+    for names in (before, after):
+        config = ServiceConfig.create("itself", url="ws://h:1/", port=1)
+        for name in names:
+            config.add_client(name, "10.0.0.1")
+        config.save(path)
+        assert ServiceConfig.load(path) == config

@@ -146,7 +146,7 @@ def test_an_entry_keeps_its_comments_and_unknown_keys_when_another_one_joins():
         '[[service.clients]]  # in the cellar\nname = "a"\nnote = "ask Ann"\n'
         'ip = {IP = "10.0.0.1"}\ninner_key = {data = "00"}\n'
     )
-    values = {"service": {"clients": [entry("b"), entry("a", key="11")]}}
+    values = {"service": {"clients": [entry("a", key="11"), entry("b")]}}
     edited = edited_toml(text, values, "x.toml", whole=WHOLE)
     after = tomllib.loads(edited)["service"]["clients"]
     assert [each["name"] for each in after] == ["a", "b"]
