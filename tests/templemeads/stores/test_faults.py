@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -19,7 +18,7 @@ from templemeads.jobs.outcome import Write
 from templemeads.stores.opening import open_store
 from templemeads.stores.sqlite import open_sqlite_store
 from templemeads.stores.store import BoardStore
-from tests.templemeads.values import COMMANDS, NOW, job
+from tests.templemeads.values import NOW, job
 
 PEER = Peer("portal")
 JOBS = [Write(PEER, attrs.evolve(job(number), created=NOW + number)) for number in range(1, 30)]
@@ -240,16 +239,6 @@ async def test_a_file_with_two_names_is_refused(path):
                 pytest.fail("it was opened")
 
 
-async def test_a_text_without_utf_8_form_is_committed_as_a_harmless_one(path):
-    odd = attrs.evolve(job(1).running("half", now=NOW), result_text="caf\udce9")
-    async with open_sqlite_store("cluster", path=path) as store:
-        await store.wait_kept(store.write([Write(PEER, odd)]))
-    async with open_sqlite_store("cluster", path=path) as store:
-        (found,) = await store.load()
-    assert found.job.result_text.startswith("caf")
-    assert found.job.result_text.encode()
-
-
 async def test_a_full_disk_makes_answers_late_until_there_is_room(path):
     async with open_sqlite_store("cluster", path=path, patience=30) as store:
         connection = store._engine._connection
@@ -272,23 +261,6 @@ async def test_a_place_that_cannot_be_written_is_refused_with_the_reason(tmp_pat
         with pytest.raises(StoreError, match=reason):
             async with open_sqlite_store("cluster", path=path):
                 pytest.fail("it was opened")
-
-
-async def test_starts_of_handlers_are_counted_until_the_job_ends(path):
-    one, two, three = job(1), job(2, COMMANDS[1]), job(3)
-
-    open_it = partial(open_sqlite_store, "cluster", path=path)
-    async with open_it() as store:
-        store.write([Write(PEER, each) for each in (one, two, three)])
-        assert [await store.count_start(PEER, each.id) for each in (one, one, two, three)] == [1, 2, 1, 1]
-    async with open_it() as store:
-        await store.load()
-        assert await store.count_start(PEER, one.id) == 3
-        store.write([Write(PEER, two.pending(now=NOW).completed("x", now=NOW))])
-        store.clear_starts(PEER, three.id)
-    async with open_it() as store:
-        await store.load()
-        assert [await store.count_start(PEER, each.id) for each in (one, two, three)] == [4, 1, 1]
 
 
 async def test_a_store_is_named_by_a_setting_or_a_path(path):
