@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--handler", help="The handler: package.module:name, or path/file.py:name.")
-@click.option("--store", help="Where boards are stored: sqlite:///file or memory:.")
+@click.option(
+    "--store", help="Where boards are stored: sqlite:///file, postgresql://host/database or memory:."
+)
 @click.option(
     "--reload", is_flag=True, help="Start the agent again when its handler or configuration changes."
 )
