@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test check lint types contracts format coverage bench soak fuzz audit reference clean
+.PHONY: help setup demo test test-services check lint types contracts format coverage bench soak fuzz audit reference clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -24,7 +24,11 @@ demo: $(STAMP) ## two agents, then four, in real processes (VERBOSE=1 shows thei
 	@$(BIN)/templemeads demo $(if $(VERBOSE),--verbose)
 
 test: $(STAMP) ## the tests, on all cores (three minutes on two)
-	@$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup -m "not soak"
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup -m "not soak and not services"
+
+test-services: $(STAMP) ## tests against real servers, which are installed if they are missing
+	@tests/services/install
+	@$(BIN)/python -m pytest -q -m services tests/services
 
 check: lint types contracts ## lint, format, types, import contracts
 

@@ -54,6 +54,7 @@ AGENT_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "secret": (".secrets:secret", "Manage the handler's secrets, which are encrypted."),
     "server": (".peers:server", "Manage the peers that this agent calls."),
     "status": (".work:status", "Show the running agent, its peers and its boards."),
+    "store": (".store:store", "Look into the store of a stopped agent, repair or move it."),
     "top": (".top:top", "Watch the running agent live."),
 }
 

@@ -222,11 +222,18 @@ class JsonFormatter(logging.Formatter):
             "target": record.name,
             "message": record.getMessage()[:MAX_MESSAGE_CHARACTERS],
             **{name: str(word) for name, word in words_of(record).items()},
-            **record.__dict__.get("fields", {}),
+            **_fields(record),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)[:MAX_TRACEBACK_CHARACTERS]
         return json.dumps(line)
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, object]:
+    """Return the fields of a record, which may be a function that makes them."""
+    fields = record.__dict__.get("fields", {})
+    found: Mapping[str, object] = fields() if callable(fields) else fields
+    return found
 
 
 class HumanFormatter(logging.Formatter):

@@ -68,11 +68,13 @@ def top(app: App, delay: float, count: int | None, *, as_json: bool) -> None:
 
 
 def _headline(found: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
-    totals = found["totals"]
+    totals, put = found["totals"], found["put"]
     return (
         f"{found['type']} {found['agent']}  up {duration(found['up_seconds'])}  {found['jobs']} jobs  "
         f"{found['handlers_running']} running  {found['handlers_waiting']} waiting  "
-        f"{totals['completed']} completed  {totals['failed']} failed  {_rate(found, before)} ended/s  "
+        f"put here {put['completed']} done {put['failed'] + put['expired']} failed  "
+        f"run here {totals['completed']} done {totals['failed'] + totals['expired']} failed  "
+        f"{_rate(found, before)} ended/s  "
         f"{found['cpu_percent']:.0f} % cpu  {size(found['memory_bytes'])}"
     )
 
@@ -81,7 +83,8 @@ def _rate(found: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
     if before is None:
         return "-"
     ended = [
-        sum(each["totals"][word] for word in ("completed", "failed", "expired")) for each in (found, before)
+        max(sum(each[key][word] for word in ("completed", "failed", "expired")) for key in ("totals", "put"))
+        for each in (found, before)
     ]
     seconds = max(1, found["up_seconds"] - before["up_seconds"])
     return f"{max(0, ended[0] - ended[1]) / seconds:.0f}"

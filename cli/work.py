@@ -38,12 +38,26 @@ def status(app: App, *, as_json: bool) -> None:
         f"{found['type']} agent {found['agent']} (templemeads {found['version']}, process {found['pid']}{stopping})"
     )
     say(f"up {duration(found['up_seconds'])}, {size(found['memory_bytes'])}, called at {found['url']}")
-    totals = found["totals"]
+    totals, put = found["totals"], found["put"]
     say(
         f"{found['jobs']} jobs on the boards, {found['handlers_running']} handlers running, "
-        f"{found['handlers_waiting']} waiting; {totals['completed']} completed, {totals['failed']} failed, "
-        f"{totals['expired']} expired so far"
+        f"{found['handlers_waiting']} jobs waiting for one"
     )
+    if put["unfinished"] or put["completed"] or put["failed"] or put["expired"]:
+        say(
+            f"put here: {put['completed']} completed, {put['failed']} failed, {put['expired']} expired, "
+            f"{put['unfinished']} unfinished; put to result {put['median_ms']:.0f} ms (median), {put['max_ms']:.0f} ms (max)"
+        )
+    if put["failures"]:
+        say(
+            "failed by kind: "
+            + ", ".join(f"{count} {kind}" for kind, count in sorted(put["failures"].items()))
+        )
+    if any(totals.values()):
+        say(
+            f"run here: {totals['completed']} completed, {totals['failed']} failed, {totals['expired']} expired; "
+            f"handlers took {found['job_ms']['median']:.0f} ms (median)"
+        )
     if found["refused"]:
         say(
             "refused: " + ", ".join(f"{count} {reason}" for reason, count in sorted(found["refused"].items()))

@@ -54,6 +54,7 @@ from .dispatch import Dispatch
 from .envelope import Envelope
 from .executor import Executor, Report
 from .handlers import Handler
+from .job_log import JobLog
 from .lifespan import lifespan_of
 from .observer import Observer, Observers
 from .own_jobs import OwnJobs
@@ -121,6 +122,7 @@ class Agent:
         own_jobs.attach(self._executor, self.peers)
         self.operations = Operations(self, self.peers, nursery, on_notification)
         self.observers.add(_DiagnosticsObserver(self.operations))
+        self.observers.add(JobLog(self.name))
         self._dispatch = Dispatch(config, self._executor, self.peers, self.portal_routes, self.operations)
         self._service: Service | None = None
 

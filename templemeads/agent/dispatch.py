@@ -162,7 +162,7 @@ class Dispatch:
         elif executor.is_restarting:
             self._put_off(state, command)
         else:
-            if _log.isEnabledFor(logging.INFO):
+            if _log.isEnabledFor(logging.DEBUG):
                 _log_received(command, state.peer.name, self.exchange.name)
             executor.carry_out(self.exchange.receive(state.peer, command, executor.now()))
 
@@ -208,10 +208,10 @@ def _log_received(command: Put | Update | Delete | Sync | BadPut, sender: str, n
     match command:
         case Sync():
             if command.jobs:
-                _log.info("sync of %d jobs from %s", len(command.jobs), sender)
+                _log.debug("sync of %d jobs from %s", len(command.jobs), sender)
         case BadPut():
             pass
         case _:
-            _log.info(
+            _log.debug(
                 "received %s %s to %s from %s", type(command).__name__.lower(), command.job, name, sender
             )

@@ -111,9 +111,9 @@ class Executor:
             if (
                 self._peers.send_job(send.peer, send.kind, send.job)
                 and send.kind is Kind.UPDATE
-                and _log.isEnabledFor(logging.INFO)
+                and _log.isEnabledFor(logging.DEBUG)
             ):
-                _log.info("update %s to %s from %s", send.job, send.peer.name, self.exchange.name)
+                _log.debug("update %s to %s from %s", send.job, send.peer.name, self.exchange.name)
         for answer in outcome.answers:
             self._peers.send(answer.peer, answer.text)
         for write in outcome.writes:
@@ -157,8 +157,8 @@ class Executor:
 
     async def wait_committed(self) -> None:
         """Wait until the store has committed everything that has happened so far."""
-        if not self._store.is_kept(self._ticket):
-            await self._store.wait_kept(self._ticket)
+        if not self._store.is_committed(self._ticket):
+            await self._store.wait_committed(self._ticket)
 
     @property
     def is_behind(self) -> bool:
@@ -206,7 +206,7 @@ class Executor:
         job = self.exchange.find(peer, job_id)
         if job is None or job.is_finished:
             return None
-        _log.info("run %s for %s", job, peer)
+        _log.debug("run %s for %s", job, peer)
         bound_job = job.kept_by(self._peers.handle(peer))
         envelope = self._make_envelope(peer, bound_job, partial(self._report, peer, job_id))
         self.observers.handler_started(peer, bound_job)
@@ -217,7 +217,7 @@ class Executor:
         await trio.lowlevel.checkpoint()
 
     def _handler_finished(self, finished: Finished) -> None:
-        _log.info("finished %s in %.3f s", finished.job, finished.seconds)
+        _log.debug("finished %s in %.3f s", finished.job, finished.seconds)
         self.observers.handler_ended(finished.peer, Ended(finished.job, self.now(), finished.seconds))
         self.carry_out(self.exchange.finish(finished.peer, finished.job.id, finished.job, self.now()))
 

@@ -63,7 +63,7 @@ class OwnJobs:
         put, outcome = executor.exchange.submit(job.kept_by(handle), peer, executor.now())
         put = put.kept_by(handle)
         with bound(agent=self._name, peer=peer, job=put.id):
-            _log.info("put %s to %s from %s", put, peer.name, self._name)
+            _log.debug("put %s to %s from %s", put, peer.name, self._name)
             executor.observers.job_put(peer, put)
             executor.carry_out(outcome)
         await executor.wait_committed()
@@ -102,7 +102,7 @@ class OwnJobs:
 
     async def delete_job(self, peer: Peer, job: Job) -> None:
         """Remove a job here and along its path (`Job.delete`)."""
-        _log.info("delete %s at %s from %s", job, peer.name, self._name)
+        _log.debug("delete %s at %s from %s", job, peer.name, self._name)
         self._executor.carry_out(self._executor.exchange.withdraw(job, peer, self.now()))
         await self._executor.wait_committed()
 

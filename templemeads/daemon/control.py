@@ -16,6 +16,7 @@ from ..errors import RefusedError
 from ..jobs.job import DEFAULT_LIFETIME, Job
 from ..jobs.outcome import Write
 from .control_socket import ControlLimits, Request, Send, serve_socket
+from .counts import PutCounts
 from .views import JobFilter, agent_view, board_jobs, is_own, job_view, latest_jobs
 
 NEWS_QUEUED: Final = 1_000
@@ -37,6 +38,7 @@ async def serve_control(
     agent: Agent,
     path: Path,
     *,
+    counts: PutCounts | None = None,
     limits: ControlLimits | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -45,6 +47,7 @@ async def serve_control(
     Args:
         agent: The agent.
         path: Where the socket is to be; one that nobody serves any more is replaced.
+        counts: Counts the jobs that are put at the agent; by default from now on.
         limits: Limits of the socket.
         task_status: Reports when callers can connect.
 
@@ -52,7 +55,9 @@ async def serve_control(
         ConfigError: The socket cannot be made there, or another process serves it.
 
     """
-    await serve_socket(path, Control(agent).answer, limits=limits, task_status=task_status)
+    await serve_socket(
+        path, Control(agent, counts or PutCounts(agent)).answer, limits=limits, task_status=task_status
+    )
 
 
 class Control:
@@ -60,11 +65,13 @@ class Control:
 
     Args:
         agent: The agent.
+        counts: Counts the jobs that are put at it.
 
     """
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, counts: PutCounts) -> None:
         self._agent = agent
+        self._counts = counts
         self._commands: Mapping[str, Callable[[Request, Send], Awaitable[Any]]] = {
             "status": self._status,
             "watch": self._watch,
@@ -99,14 +106,14 @@ class Control:
     # -- the agent --------------------------------------------------------------------------------------------------
 
     async def _status(self, request: Request, send: Send) -> Any:
-        return agent_view(self._agent).to_json()
+        return agent_view(self._agent, self._counts).to_json()
 
     async def _watch(self, request: Request, send: Send) -> Any:
         seconds = request.number("seconds", 1.0, 0.1, 60.0)
         while True:
             latest = latest_jobs(self._agent, JobFilter(), JOBS_PER_LOOK)
             rows = [self._job_view(peer, job) for peer, job in latest]
-            await send(agent_view(self._agent).to_json() | {"latest": rows})
+            await send(agent_view(self._agent, self._counts).to_json() | {"latest": rows})
             await trio.sleep(seconds)
 
     # -- jobs -------------------------------------------------------------------------------------------------------

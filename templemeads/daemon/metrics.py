@@ -14,6 +14,7 @@ from paddington import ConfigError, Peer
 from ..agent.observer import Observer
 from ..jobs.job import Status
 from ..operations.diagnostics import Ended
+from .counts import PutCounts
 from .views import AgentView, PeerView, agent_view
 
 if TYPE_CHECKING:
@@ -30,13 +31,14 @@ class AgentMetrics(Observer):
 
     Args:
         agent: The agent.
+        counts: Counts the jobs that are put at it; by default from now on.
 
     Raises:
         ConfigError: The extra is not installed.
 
     """
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, counts: PutCounts | None = None) -> None:
         try:
             from prometheus_client import CollectorRegistry, Histogram, ProcessCollector
         except ImportError:
@@ -53,7 +55,16 @@ class AgentMetrics(Observer):
             registry=self.registry,
             buckets=BUCKETS,
         )
-        self.registry.register(_Collector(agent))
+        self._puts = Histogram(
+            "templemeads_put_seconds",
+            "Time from putting a job at this agent to its final result.",
+            ("outcome",),
+            registry=self.registry,
+            buckets=BUCKETS,
+        )
+        counts = counts or PutCounts(agent)
+        counts.on_ended = lambda outcome, seconds: self._puts.labels(outcome).observe(seconds)
+        self.registry.register(_Collector(agent, counts))
         agent.observers.add(self)
 
     def exposition(self) -> tuple[bytes, str]:
@@ -80,11 +91,12 @@ class AgentMetrics(Observer):
 class _Collector:
     """Reads an agent when the registry is asked."""
 
-    def __init__(self, agent: Agent) -> None:
+    def __init__(self, agent: Agent, counts: PutCounts) -> None:
         self._agent = agent
+        self._counts = counts
 
     def collect(self) -> Iterator[Metric]:
-        view = agent_view(self._agent)
+        view = agent_view(self._agent, self._counts)
         yield _gauge(
             "build_info", "Version of the software.", ("version", "type"), [((view.version, view.type), 1)]
         )
@@ -135,6 +147,25 @@ def _job_metrics(view: AgentView) -> Iterator[Metric]:
         ("outcome",),
         [((outcome,), count) for outcome, count in outcomes],
     )
+    put = view.put
+    yield _counter(
+        "jobs_put",
+        "Jobs that were put at this agent and have ended, by outcome.",
+        ("outcome",),
+        [
+            (("completed",), put.completed),
+            (("failed",), put.failed),
+            (("expired",), put.expired),
+            (("withdrawn",), put.withdrawn),
+        ],
+    )
+    yield _counter(
+        "put_failures",
+        "Jobs that were put at this agent and ended with an error, by kind of error.",
+        ("kind",),
+        [((kind,), count) for kind, count in sorted(put.failures.items())],
+    )
+    yield _gauge("jobs_put_unfinished", "Jobs put here that have not ended.", (), [((), put.unfinished)])
     refused = [((reason,), count) for reason, count in sorted(view.refused.items())]
     yield _counter("refused", "Refused commands and callers, by reason.", ("reason",), refused)
 

@@ -24,6 +24,7 @@ from ..stores.store import OpenStore
 from .systemd import feed_watchdog, notify, watchdog_seconds
 
 if TYPE_CHECKING:
+    from .counts import PutCounts
     from .metrics import AgentMetrics
 
 _log = logging.getLogger("templemeads.run")
@@ -148,13 +149,15 @@ class Daemon:
         # Imported here, since a program that only wants `run_agent` needs none of it
         from .control import serve_control
         from .control_socket import ControlLimits
+        from .counts import PutCounts
         from .endpoint import DEFAULT_IP, serve_endpoint
         from .http import HttpLimits
         from .monitor import monitor
 
+        counts = PutCounts(agent)
         limits = agent.limits
         control_limits = ControlLimits(callers=limits.control_callers, answer_seconds=limits.control_seconds)
-        await nursery.start(partial(serve_control, agent, self.socket, limits=control_limits))
+        await nursery.start(partial(serve_control, agent, self.socket, counts=counts, limits=control_limits))
         port = agent.config.service.healthcheck_port
         if port is not None:
             http_limits = HttpLimits(
@@ -163,7 +166,7 @@ class Daemon:
                 answer_seconds=limits.http_seconds,
             )
             ip = agent.config.healthcheck_ip or DEFAULT_IP
-            metrics = _metrics(agent)
+            metrics = _metrics(agent, counts)
             url = await nursery.start(partial(serve_endpoint, agent, ip, port, metrics, limits=http_limits))
             _log.info("serving health checks at %s/health", url)
         nursery.start_soon(monitor)
@@ -171,11 +174,11 @@ class Daemon:
             nursery.start_soon(feed_watchdog, seconds)
 
 
-def _metrics(agent: Agent) -> AgentMetrics | None:
+def _metrics(agent: Agent, counts: PutCounts) -> AgentMetrics | None:
     from .metrics import AgentMetrics
 
     try:
-        return AgentMetrics(agent)
+        return AgentMetrics(agent, counts)
     except ConfigError as error:
         _log.warning("/metrics shows nothing: %s", error)
         return None

@@ -21,6 +21,7 @@ from ..errors import JobError, ParseError
 from ..jobs.job import Job, Status
 from ..jobs.route import place_of
 from ..version import __version__
+from .counts import PutCounts, PutCountsView
 
 MAX_VERSION_CHARACTERS: Final = 40
 """Characters shown of the engine and the version that a peer registers with."""
@@ -139,7 +140,8 @@ class AgentView:
         states: Jobs on all boards, by state in lower case.
         queued: Commands that wait for a connection.
         dropped: Control commands that found no room in the queue to a slow peer.
-        totals: Jobs that handlers have ended.
+        totals: Jobs that handlers of this agent have ended.
+        put: Jobs that were put at this agent, and how they ended.
         job_ms: How long handlers ran.
         refused: Refused commands and callers, by reason.
         store: What the store has done.
@@ -164,6 +166,7 @@ class AgentView:
     queued: int
     dropped: int
     totals: TotalsView
+    put: PutCountsView
     job_ms: JobTimesView
     refused: Mapping[str, int]
     store: StoreView
@@ -174,8 +177,14 @@ class AgentView:
         return attrs.asdict(self)
 
 
-def agent_view(agent: Agent) -> AgentView:
-    """Return an agent as it is now."""
+def agent_view(agent: Agent, counts: PutCounts) -> AgentView:
+    """Return an agent as it is now.
+
+    Args:
+        agent: The agent.
+        counts: What has watched it since it was started.
+
+    """
     figures, store, own = agent.statistics(), agent.store_statistics(), agent.operations.own_health()
     states = Counter(job.status.value.lower() for board in agent.boards.values() for job in board)
     service = agent.service_statistics()
@@ -205,6 +214,7 @@ def agent_view(agent: Agent) -> AgentView:
             expired=own.total_expired,
             slow=own.total_slow,
         ),
+        put=counts.view(),
         job_ms=JobTimesView(median=own.job_time_median_ms, max=own.job_time_max_ms, count=own.job_time_count),
         refused=dict(refused),
         store=StoreView(

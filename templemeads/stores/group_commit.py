@@ -11,6 +11,7 @@ on and its ``with`` block ends with the `StoreError`, which ends the agent; afte
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
@@ -45,6 +46,9 @@ class Engine(Protocol):
     advice: str
     """What to do when it fails for good."""
 
+    is_remote: bool
+    """Whether it can hang because of a network, so that `interrupt` is needed."""
+
     number: int
     """How many commits it had when it was opened."""
 
@@ -73,6 +77,9 @@ class Engine(Protocol):
 
         """
 
+    def interrupt(self) -> None:
+        """Make a call that hangs in the worker thread end with an error. The only method called from another thread."""
+
     def close(self) -> None:
         """Close it; called once, at the end."""
 
@@ -92,6 +99,7 @@ class GroupCommit:
         self._failure: StoreError | None = None
         self._problem: str | None = None
         self._committing = 0
+        self._busy_since = math.inf
         self._work = trio.Event()
         # A waiter belongs to the commit that runs or to the one after it, and only that one wakes it.
         self._end_of_this = trio.Event()
@@ -101,7 +109,11 @@ class GroupCommit:
 
     async def load(self) -> Sequence[Write]:
         """Return everything that is committed (`BoardStore.load`)."""
-        jobs, self._starts = await trio.to_thread.run_sync(self._load, limiter=self._thread)
+        self._busy_since = trio.current_time()
+        try:
+            jobs, self._starts = await trio.to_thread.run_sync(self._load, limiter=self._thread)
+        finally:
+            self._busy_since = math.inf
         return jobs
 
     def _load(self) -> tuple[list[Write], dict[Key, int]]:
@@ -126,12 +138,12 @@ class GroupCommit:
         self._ticket += len(changes)
         self._work.set()
 
-    def is_kept(self, ticket: int) -> bool:
-        """Whether changes are committed (`BoardStore.is_kept`)."""
+    def is_committed(self, ticket: int) -> bool:
+        """Whether changes are committed (`BoardStore.is_committed`)."""
         return self._committed >= ticket
 
-    async def wait_kept(self, ticket: int) -> None:
-        """Wait until changes are committed (`BoardStore.wait_kept`)."""
+    async def wait_committed(self, ticket: int) -> None:
+        """Wait until changes are committed (`BoardStore.wait_committed`)."""
         while self._committed < ticket:
             if self._failure is not None:
                 raise StoreError(str(self._failure)) from self._failure
@@ -143,7 +155,7 @@ class GroupCommit:
         count = self._starts.get(key, 0) + 1
         self._append([StartCount(key, count)])
         self._starts[key] = count
-        await self.wait_kept(self._ticket)
+        await self.wait_committed(self._ticket)
         return count
 
     def clear_starts(self, peer: Peer, job_id: UUID) -> None:
@@ -183,8 +195,8 @@ class GroupCommit:
         if not changes:
             return
         self._committing = ticket
+        self._busy_since = started = trio.current_time()
         self._end_of_this, self._end_of_next = self._end_of_next, trio.Event()
-        started = trio.current_time()
         try:
             # A thread that runs cannot be cancelled, but it can be cancelled just before it starts: then nobody would
             # hold the changes.
@@ -198,6 +210,8 @@ class GroupCommit:
             self._end_of_this.set()
             self._end_of_next.set()
             raise self._failure from error
+        finally:
+            self._busy_since = math.inf
         self._commits += 1
         self._number += 1
         self._seconds += trio.current_time() - started
@@ -233,11 +247,21 @@ class GroupCommit:
     def _commit(self, changes: Sequence[Write | Erase | StartCount]) -> None:
         self._engine.commit(Batch.of(self._number + 1, changes))
 
+    async def watch(self) -> None:
+        """Interrupt a call that hangs for longer than the store's patience, until cancelled."""
+        while self._engine.is_remote:
+            await trio.sleep(self._patience / 4)
+            if trio.current_time() - self._busy_since > self._patience:
+                self._engine.interrupt()
+
     async def close(self) -> None:
         """Commit what has come so far, unless a commit failed before, and close the engine."""
         try:
-            if self._failure is None:
-                await self.commit()
+            if self._failure is None and self._waiting:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self.watch)
+                    await self.commit()
+                    nursery.cancel_scope.cancel(reason="the last commit is done")
         finally:
             await trio.to_thread.run_sync(self._engine.close)  # noqa: ASYNC102 - a thread cannot be cancelled anyway
 
@@ -258,6 +282,7 @@ async def open_engine(connect: Callable[[], Engine], *, patience: float) -> Asyn
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(store.run)
+            nursery.start_soon(store.watch)
             yield store
             nursery.cancel_scope.cancel(reason="the store closes")
     finally:

@@ -23,6 +23,9 @@ from ..jobs.outcome import Erase, Write
 Key = tuple[str, str, bytes]
 """Name and zone of the peer, and the 16 bytes of the job's id."""
 
+RawKey = tuple[bytes, bytes, bytes]
+"""The same as it lies in a row, which may be damaged: texts as UTF-8."""
+
 JobRow = tuple[bytes, bytes, bytes, int, bytes, int]
 """Name and zone of the peer, id, whether deleted, JSON of the job (texts as UTF-8), checksum."""
 
@@ -98,11 +101,22 @@ def read_job(row: JobRow) -> Write:
 
 def describe(row: JobRow | StartRow) -> str:
     """Name the job of a row that may be damaged."""
-    found: tuple[object, ...] = row[:3]  # a damaged row can hold anything
-    name, zone, job_id = (field if isinstance(field, bytes) else b"?" for field in found)
-    number = str(UUID(bytes=job_id)) if len(job_id) == 16 else job_id.hex()
+    name, zone, _ = raw_key(row)
     peer = b"%s@%s" % (name, zone)
-    return f"{number} on the board of {ascii(peer.decode(errors='replace'))[1:-1]}"
+    return f"{job_id_of(row)} on the board of {ascii(peer.decode(errors='replace'))[1:-1]}"
+
+
+def job_id_of(row: JobRow | StartRow) -> str:
+    """Return the id of a row that may be damaged."""
+    job_id = raw_key(row)[2]
+    return str(UUID(bytes=job_id)) if len(job_id) == 16 else job_id.hex()
+
+
+def raw_key(row: JobRow | StartRow) -> RawKey:
+    """Return the key of a row that may be damaged."""
+    found: tuple[object, ...] = row[:3]  # a damaged row can hold anything
+    name, zone, job_id = (field if isinstance(field, bytes) else b"" for field in found)
+    return name, zone, job_id
 
 
 def read_starts(rows: Iterable[StartRow]) -> dict[Key, int]:
@@ -132,6 +146,10 @@ def read_jobs(rows: Iterable[JobRow], store: str) -> list[Write]:
     return jobs
 
 
+def _raw(key: Key) -> RawKey:
+    return utf8(key[0]), utf8(key[1]), key[2]
+
+
 @attrs.frozen
 class StartCount:
     """A change of a count of handler starts; 0 forgets it."""
@@ -156,9 +174,9 @@ class Batch:
 
     number: int
     jobs: Sequence[JobRow] = ()
-    erased: Sequence[Key] = ()
+    erased: Sequence[RawKey] = ()
     starts: Sequence[StartRow] = ()
-    cleared: Sequence[Key] = ()
+    cleared: Sequence[RawKey] = ()
 
     @classmethod
     def of(cls, number: int, changes: Iterable[Write | Erase | StartCount]) -> Batch:
@@ -173,7 +191,7 @@ class Batch:
         return cls(
             number,
             [job_row(change) for change in last.values() if isinstance(change, Write)],
-            [key for key, change in last.items() if isinstance(change, Erase)],
+            [_raw(key) for key, change in last.items() if isinstance(change, Erase)],
             [start_row(key, count) for key, count in counts.items() if count],
-            [key for key, count in counts.items() if not count],
+            [_raw(key) for key, count in counts.items() if not count],
         )

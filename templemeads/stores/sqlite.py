@@ -75,12 +75,12 @@ _WRITE: Final = (
     "VALUES (CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), ?) ON CONFLICT (peer, zone, id) "
     "DO UPDATE SET deleted = excluded.deleted, job = excluded.job, checksum = excluded.checksum"
 )
-_ERASE: Final = "DELETE FROM jobs WHERE peer = ? AND zone = ? AND id = ?"
+_ERASE: Final = "DELETE FROM jobs WHERE peer = CAST(? AS TEXT) AND zone = CAST(? AS TEXT) AND id = ?"
 _COUNT: Final = (
     "INSERT INTO starts (peer, zone, id, count, checksum) VALUES (CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, ?) "
     "ON CONFLICT (peer, zone, id) DO UPDATE SET count = excluded.count, checksum = excluded.checksum"
 )
-_CLEAR: Final = "DELETE FROM starts WHERE peer = ? AND zone = ? AND id = ?"
+_CLEAR: Final = "DELETE FROM starts WHERE peer = CAST(? AS TEXT) AND zone = CAST(? AS TEXT) AND id = ?"
 
 _PASSING: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_FULL}
 """Errors after which a commit is tried again."""
@@ -92,6 +92,7 @@ class SqliteEngine:
     """An open SQLite file (`group_commit.Engine`); made by `connect_sqlite`."""
 
     advice = "free space or repair the file"
+    is_remote = False
 
     def __init__(self, connection: sqlite3.Connection, lock: FileLock, agent: str, number: int) -> None:
         self.title = f"The store {lock.path}"
@@ -140,6 +141,9 @@ class SqliteEngine:
         self._lock.check()
         self._lock.confirmed(batch.number)
 
+    def interrupt(self) -> None:
+        """Do nothing: a disk that hangs cannot be interrupted (`Engine.interrupt`)."""
+
     def close(self) -> None:
         """Close the file, then unlock it."""
         try:
@@ -177,23 +181,24 @@ async def open_sqlite_store(
         yield store
 
 
-def connect_sqlite(path: Path, agent: str | None) -> SqliteEngine:
+def connect_sqlite(path: Path, agent: str, *, must_exist: bool = False) -> SqliteEngine:
     """Open a file.
 
     Args:
         path: The file.
-        agent: Whose store it must be; None takes the store of any agent, which must be there.
+        agent: The agent's name.
+        must_exist: Refuse a file that is not there.
 
     Raises:
         StoreBusyError: Another process holds it locked at the moment.
         StoreError: It cannot be used.
 
     """
-    lock = FileLock(path, must_exist=agent is None)
+    lock = FileLock(path, must_exist=must_exist)
     try:
         connection = _connect(lock.path)
         try:
-            owner, number = _prepare(connection, lock, agent)
+            number = _prepare(connection, lock, agent)
             lock.remember(Path(f"{lock.path}-wal"), Path(f"{lock.path}-shm"))
         except sqlite3.Error as error:
             connection.close()
@@ -206,7 +211,7 @@ def connect_sqlite(path: Path, agent: str | None) -> SqliteEngine:
     except StoreError:
         lock.close()
         raise
-    return SqliteEngine(connection, lock, owner, number)
+    return SqliteEngine(connection, lock, agent, number)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -230,13 +235,13 @@ def _advice(error: sqlite3.Error) -> str:
     )
 
 
-def _prepare(connection: sqlite3.Connection, lock: FileLock, agent: str | None) -> tuple[str, int]:
-    """Check the file and bring it up to date; return its agent and its number of commits."""
+def _prepare(connection: sqlite3.Connection, lock: FileLock, agent: str) -> int:
+    """Check the file and bring it up to date; return its number of commits."""
     path = lock.path
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application != APPLICATION_ID and (application or version or tables or agent is None):
+    if application != APPLICATION_ID and (application or version or tables):
         raise StoreError(f"The file {path} is not the store of an agent")
     if version > SCHEMA_VERSION:
         raise StoreError(
@@ -254,7 +259,7 @@ def _prepare(connection: sqlite3.Connection, lock: FileLock, agent: str | None) 
     for number in range(version, SCHEMA_VERSION):
         for statement in filter(str.strip, _MIGRATIONS[number].split(";")):
             connection.execute(statement)
-    if version == 0 and agent is not None:
+    if version == 0:
         connection.execute("INSERT INTO agent (name) VALUES (?)", (agent,))
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
@@ -264,12 +269,12 @@ def _prepare(connection: sqlite3.Connection, lock: FileLock, agent: str | None) 
     if len(names) != 1 or len(numbers) != 1:
         raise StoreError(f"The store {path} is damaged: it does not say whose it is. {_RESTORE}")
     owner = names[0][0].decode(errors="replace")
-    if agent is not None and owner != agent:
+    if owner != agent:
         raise StoreError(f"The store {path} belongs to the agent {owner!r}, not to {agent!r}")
     lock.check_number(numbers[0][0])
     if version != SCHEMA_VERSION:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the tables do not depend on the log any more
-    return owner, numbers[0][0]
+    return int(numbers[0][0])
 
 
 def _check_integrity(connection: sqlite3.Connection, path: Path) -> None:

@@ -296,8 +296,8 @@ async def test_agents_of_one_process_share_nothing(autojump_clock):
         assert other.first.statistics().jobs == 1
 
 
-async def test_the_log_shows_put_result_and_update(autojump_clock, caplog):
-    caplog.set_level(logging.INFO, logger="templemeads")
+async def test_the_log_shows_the_steps_of_a_job_at_level_debug(autojump_clock, caplog):
+    caplog.set_level(logging.DEBUG, logger="templemeads")
     async with open_chain("portal", "cluster", handler=cluster_runner) as chain:
         await (await chain.first.submit(ADD)).wait()
     lines = [record.getMessage() for record in caplog.records]
