@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Self
@@ -39,6 +39,7 @@ from ..jobs.exchange import Exchange
 from ..jobs.job import DEFAULT_LIFETIME, Job
 from ..jobs.portal_routes import CHECKERS, RouteTable
 from ..jobs.sizes import fits_every_frame, surely_fits
+from ..jobs.virtual import VirtualAgents
 from ..limits import Limits
 from ..links.agent_peer import AgentPeer
 from ..links.peers import Peers
@@ -116,6 +117,8 @@ class Agent:
         self.peers = Peers(own_jobs, declared_types(config.service))
         self.portal_routes = _route_table(config, self.peers)
         self.exchange = make_exchange(config, self.peers, self.portal_routes)
+        if getattr(handler, "hosts_virtual_agents", False):
+            self.exchange.virtual = VirtualAgents()
         self._executor = Executor(
             self.exchange, store, self.peers, config.limits, clock, handler, self._make_envelope
         )
@@ -217,6 +220,20 @@ class Agent:
 
         """
         return await ask(self, command, zone=zone, lifetime=lifetime)
+
+    def offer(self, names: Iterable[Peer]) -> None:
+        """Answer to these names beside the agent's own, and to no others: it is then all these virtual agents.
+
+        Jobs that wait for one of them are run. The handler must have the attribute ``hosts_virtual_agents``.
+
+        Args:
+            names: Names with zones.
+
+        Raises:
+            StateError: The handler does not host virtual agents.
+
+        """
+        self._executor.carry_out(self.exchange.offer(frozenset(names), self.now()))
 
     # -- for operators ------------------------------------------------------------------------------------------
 
@@ -367,7 +384,7 @@ class Agent:
         return Envelope(
             job=job,
             sender=peer.name,
-            recipient=self.name,
+            recipient=job.destination.agents[-1],
             zone=peer.zone,
             peer=self.peers.handle(peer),
             report=report,
