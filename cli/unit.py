@@ -23,7 +23,6 @@ NotifyAccess=main
 User=templemeads
 # The password of encrypted secrets, such as OPENPORTAL_SECRET=...; the file belongs to root and has mode 0600.
 EnvironmentFile=-/etc/templemeads/$name.env
-ExecReload=/bin/kill -HUP $$MAINPID
 ExecStart=$program -c /etc/templemeads/$name.toml run --store sqlite:////var/lib/templemeads/$name/boards.db
 # A hard restart ends the process with status 0, for systemd to start it again.
 Restart=always
