@@ -309,8 +309,8 @@ def _warn_of_bare_lines(config: ServiceConfig) -> None:
         url = Url.parse(server.url) if server.url else None
         if url is not None and not url.secure and not url.is_local:
             logger.warning(
-                "%s: the line to %s at %s has no TLS of its own. Payloads are encrypted all the same; "
-                "use wss:// where others should not even see that the two talk",
+                "%s: the connection to %s at %s has no TLS of its own. Payloads are encrypted anyway; "
+                "use wss:// to hide that the two talk",
                 config.name,
                 server.peer,
                 server.url,
