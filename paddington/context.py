@@ -55,7 +55,7 @@ class Host:
     """One running service, as its connections see it.
 
     Attributes:
-        config: Its configuration; not changed while it runs.
+        config: Its configuration; while it runs only its peers change.
         local: Its part in every handshake.
         network: How it reaches other services.
         serve: The user's task for each connection.
