@@ -129,16 +129,16 @@ class Runner:
                 self._stopped = True
                 nursery.cancel_scope.cancel(reason="the agent has stopped")
 
-    def start(self, peer: Peer, job_id: UUID, origin: str) -> None:
+    def start(self, peer: Peer, job_id: UUID, origin: str | None = None) -> None:
         """Run the handler for a job as soon as there is a place.
 
         Args:
             peer: Whose board the job is on.
             job_id: The job.
-            origin: The first agent of its path, by which places are shared out.
+            origin: The first agent of its path, by which places are shared out; the peer itself if left out.
 
         """
-        source = peer, origin
+        source = peer, peer.name if origin is None else origin
         if not self._queues and self._has_room() and self._may_run(source):
             self._begin(source, job_id)
         else:
