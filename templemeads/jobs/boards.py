@@ -11,7 +11,7 @@ from paddington import Peer
 
 from ..errors import RefusedError
 from ..limits import Limits
-from .board import Board
+from .board import Board, ClockSteps
 from .job import Job
 
 
@@ -43,6 +43,7 @@ class Boards:
     payload_fits: Callable[[str], bool] = always
     surely_fits: int = 0
     check_owner: Callable[[Peer, Job], object] | None = None
+    clock: ClockSteps = attrs.field(factory=ClockSteps, init=False)
     _by_peer: dict[Peer, Board] = attrs.field(factory=dict, init=False)
     running: set[tuple[Peer, int]] = attrs.field(factory=set, init=False)
     """Jobs for which a handler has been started, by peer and id."""
@@ -63,7 +64,7 @@ class Boards:
         if board is None:
             if len(self._by_peer) >= self.limits.boards:
                 raise RefusedError(f"There are {len(self._by_peer)} boards already, which is the limit")
-            board = self._by_peer[peer] = Board(self.limits)
+            board = self._by_peer[peer] = Board(self.limits, self.clock)
         return board
 
     def find(self, peer: Peer, job_id: UUID) -> Job | None:

@@ -94,6 +94,13 @@ class Exchange(Boards):
         step.sweep()
         return step.outcome
 
+    def clock_set(self, seconds: float) -> None:
+        """Take note that the system's clock has been set forward by so many seconds (backward if below 0).
+
+        From now on ``now`` includes the step. Deadlines of jobs that are on the boards do not move.
+        """
+        self.clock.seconds += seconds
+
     # -- from peers ---------------------------------------------------------------------------------------------
 
     def receive(self, sender: Peer, command: Put | Update | Delete | Sync | BadPut, now: float) -> Outcome:

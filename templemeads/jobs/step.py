@@ -20,7 +20,7 @@ from paddington import Peer
 
 from ..errors import JobError, PeerNotFoundError, RefusedError
 from ..limits import LARGEST_VERSION
-from .board import Board, Change, Merged, require_same_command, size_of
+from .board import EXPIRED, NOTHING_RELEASED, Board, Change, Merged, Released, require_same_command, size_of
 from .boards import Boards, always
 from .commands import BadPut, Delete, Put, Sync, Update, encode, encode_bad_put_answer
 from .error_info import ErrorInfo
@@ -107,7 +107,7 @@ class Step:
 
         The agents after us learn of it by the next ``Sync``, which stops the job there too.
         """
-        for peer, board in self.boards.boards.items():
+        for peer, board in tuple(self.boards.boards.items()):
             for job in tuple(board):
                 if job.is_finished:
                     continue
@@ -127,7 +127,8 @@ class Step:
 
     def sweep(self) -> None:
         """Let expired jobs fail, stop their handlers, tell the agents before us, forget what is long over."""
-        for peer, board in self.boards.boards.items():
+        # Duplicates that are set going may need a board that does not exist yet.
+        for peer, board in tuple(self.boards.boards.items()):
             if (due := board.next_due) is None or due > self.now:
                 continue
             swept = board.sweep(self.now)
@@ -136,6 +137,8 @@ class Step:
                 if flow_of(self.boards.name, peer.name, job) is Flow.UPSTREAM:
                     self.outcome.sends.append(Send(peer, Kind.UPDATE, job))
                 self._stop(peer, job.id, "the job expired")
+            for released in swept.released:
+                self._set_going(peer, released)
             self.outcome.writes += [Erase(peer, job_id) for job_id in swept.forgotten]
 
     # -- from peers ---------------------------------------------------------------------------------------------
@@ -180,10 +183,11 @@ class Step:
     def _receive_put(self, sender: Peer, job: Job) -> None:
         place = require_from_before(self.boards.name, sender.name, job.destination)
         board = self.boards.board(sender)
-        if board.is_expired(job, self.now):
-            self.outcome.refusals.append(Refusal(sender, "expired", f"{{{job.command[:200]}}} has expired"))
+        if self._is_too_late(board, job):
+            message = self._expired_message(job)
+            self.outcome.refusals.append(Refusal(sender, "expired", f"{{{job.command[:200]}}}: {message}"))
             if not job.is_finished:
-                self._answer_refused(sender, job, "Job expired", "expired")
+                self._answer_refused(sender, job, message, "expired")
             return
         if job.is_finished:
             self._take_end_from_before(sender, place, job)
@@ -225,12 +229,18 @@ class Step:
         if job.status is Status.CREATED:
             raise RefusedError("the job is Created: an answer to it cannot be")
         board = self.boards.board(sender)
-        if board.is_expired(job, self.now):
+        there = board.get(job.id)
+        # Of a job that still waits, an answer that comes is better than the expiry that is about to come.
+        if (there is None or there.is_finished) and board.is_expired(job, self.now):
             self.outcome.refusals.append(
-                Refusal(sender, "expired", f"an update of {{{job.command[:200]}}} came too late")
+                Refusal(
+                    sender,
+                    "expired",
+                    f"an update of {{{job.command[:200]}}} came too late: {self._expired_message(job)}",
+                )
             )
             return
-        if (there := board.get(job.id)) is not None and there.is_finished:
+        if there is not None and there.is_finished:
             # Whoever waited has been told this end. The boards' total order would let a later version replace it, so
             # that ends which two agents gave independently meet somewhere; here the first one stays.
             require_same_command(there, job)
@@ -354,14 +364,20 @@ class Step:
             self.outcome.writes.append(Write(peer, removed.tombstone, deleted=True))
         self.outcome.writes += [Erase(peer, job_id) for job_id in removed.forgotten]
         self._stop(peer, job.id, "the job was deleted")
-        self.outcome.writes += [Write(peer, changed) for changed in removed.changed]
-        if removed.reinstated is not None:
-            self.outcome.writes.append(Write(peer, removed.reinstated))
-            place = place_of(self.boards.name, removed.reinstated.destination)
-            if place is not None and place.after == peer.name:
-                self.outcome.sends.append(Send(peer, Kind.PUT, removed.reinstated))
-            elif place is not None:
-                self._move_on(peer, place, removed.reinstated)
+        self._set_going(peer, removed.released)
+
+    def _set_going(self, peer: Peer, released: Released) -> None:
+        """Send or run the duplicate that has become a job of its own."""
+        self.outcome.writes += [Write(peer, changed) for changed in released.others]
+        job = released.first
+        if job is None:
+            return
+        self.outcome.writes.append(Write(peer, job))
+        place = place_of(self.boards.name, job.destination)
+        if place is not None and place.after == peer.name:
+            self.outcome.sends.append(Send(peer, Kind.PUT, job))
+        elif place is not None:
+            self._move_on(peer, place, job)
 
     def _remove_beyond(self, sender: Peer, place: Place, job: Job) -> None:
         if place.after is None:
@@ -380,6 +396,8 @@ class Step:
         self.outcome.writes.append(Write(peer, merged.job))
         if merged.ended:
             self.outcome.writes += [Write(peer, ended) for ended in merged.ended]
+        if merged.released is not NOTHING_RELEASED:
+            self._set_going(peer, merged.released)
 
     def _answer_refused(self, sender: Peer, job: Job, message: str, kind: str) -> None:
         refused = attrs.evolve(
@@ -403,6 +421,17 @@ class Step:
             raise RefusedError(f"{peer} is away, and {board.unfinished} jobs wait for it already: the limit")
 
     # -- small questions ----------------------------------------------------------------------------------------
+
+    def _is_too_late(self, board: Board, job: Job) -> bool:
+        """Whether a ``Put`` comes too late: not if its result is here, nor while its handler runs."""
+        there = board.get(job.id)
+        return (there is None or not there.is_finished) and board.is_expired(job, self.now)
+
+    def _expired_message(self, job: Job) -> str:
+        """Return how long ago a job expired, and by which clock: the sender's may differ."""
+        longest = self.boards.limits.lifetime_seconds
+        late = max(0, round(self.now - min(job.expires, job.created + longest)))
+        return f"{EXPIRED} {late} s ago by this agent's clock ({self.boards.name})"
 
     def _shortened(self, job: Job) -> Job:
         latest = int(self.now + self.boards.limits.lifetime_seconds)

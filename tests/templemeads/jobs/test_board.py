@@ -1,10 +1,13 @@
+import uuid
+from collections import Counter
+
 import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from templemeads import Limits, RefusedError, Status
-from templemeads.jobs.board import Board, Change, size_of, winner
+from templemeads.jobs.board import SPARE_DEADLINES, Board, Change, Swept, size_of, winner
 from tests.templemeads.values import COMMANDS, NOW, copies, job
 
 
@@ -140,11 +143,11 @@ def test_duplicates_of_a_deleted_job_go_on_with_one_of_them_as_the_original():
     for number in (1, 2, 3):
         board.put(job(number), NOW)
     removed = board.remove(job(1), NOW)
-    assert removed.reinstated is not None
-    assert removed.reinstated.id == job(2).id
-    assert removed.reinstated.status is Status.PENDING
-    assert [one.original_id for one in removed.changed] == [job(2).id]
-    ended = board.merge(removed.reinstated.completed("made", now=NOW), NOW).ended
+    assert removed.released.first is not None
+    assert removed.released.first.id == job(2).id
+    assert removed.released.first.status is Status.PENDING
+    assert [one.original_id for one in removed.released.others] == [job(2).id]
+    ended = board.merge(removed.released.first.completed("made", now=NOW), NOW).ended
     assert [one.id for one in ended] == [job(3).id]
 
 
@@ -165,22 +168,171 @@ def test_no_more_tombstones_than_the_limit():
     assert [one.id for one in board.tombstones] == [job(2).id, job(3).id]
 
 
-def test_expired_jobs_and_their_duplicates_become_errors_and_leave_later():
+def test_expired_jobs_become_errors_and_leave_later():
     board = Board(Limits(finished_seconds=60))
     board.put(job(1), NOW)
-    board.put(job(2, lifetime=500), NOW)
     assert board.next_due == NOW + 120
     assert board.sweep(NOW + 119).expired == ()
     expired = board.sweep(NOW + 120).expired
     assert [(one.id, one.result_text, one.error_info.kind) for one in expired] == [
-        (job(1).id, "Job expired", "expired"),
-        (job(2).id, "Job expired", "expired"),
+        (job(1).id, "Job expired", "expired")
     ]
     assert board.sweep(NOW + 179).forgotten == ()
     assert board.sweep(NOW + 180).forgotten == (job(1).id,)
-    assert board.sweep(NOW + 560).forgotten == (job(2).id,)
     assert len(board) == 0
     assert board.next_due is None
+
+
+@pytest.mark.parametrize("how", ["here", "there"])
+def test_of_the_duplicates_of_an_expired_job_those_with_time_left_go_on(how):
+    board = Board()
+    for number, lifetime in ((1, 100), (2, 100), (3, 500), (4, 600)):
+        board.put(job(number, lifetime=lifetime), NOW)
+    if how == "here":
+        swept = board.sweep(NOW + 100)
+        (released,), expired = swept.released, swept.expired
+    else:
+        error = job(1, lifetime=100).errored("Job expired", kind="expired", now=NOW + 100)
+        merged = board.merge(error, NOW + 100)
+        released, expired = merged.released, (merged.job, *merged.ended)
+    assert [one.id.int for one in expired] == [1, 2]
+    assert released.first is not None
+    assert (released.first.id.int, released.first.status) == (3, Status.PENDING)
+    assert [(one.id.int, one.original_id) for one in released.others] == [(4, job(3).id)]
+    result = board.get(job(3).id).completed("done", now=NOW + 200)
+    assert [one.result() for one in board.merge(result, NOW + 200).ended] == ["done"]
+
+
+def test_a_duplicate_that_comes_after_its_original_has_expired_is_a_job_of_its_own():
+    board = Board()
+    board.merge(job(1).errored("Job expired", kind="expired", now=NOW + 120), NOW + 119)
+    late = job(2, lifetime=500).duplicate_of(job(1).id, now=NOW)
+    board.merge(late, NOW + 120)
+    assert board.reinstate(late.id, NOW + 120).job.status is Status.PENDING
+
+
+SET = st.one_of(
+    st.tuples(st.just("put"), st.integers(1, 30), st.sampled_from([10, 300, 3600, 100_000])),
+    st.tuples(st.just("remove"), st.integers(1, 30), st.just(3600)),
+    st.tuples(st.just("finish"), st.integers(1, 30), st.just(0)),
+    st.tuples(st.just("sweep"), st.sampled_from([1, 40, 400]), st.just(0)),
+    st.tuples(st.just("clock"), st.sampled_from([-7200, -30, 30, 7200]), st.just(0)),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(SET, max_size=200), st.integers(1, 10))
+def test_everything_that_a_board_holds_is_bounded_by_the_jobs_that_it_remembers(events, tombstones):
+    board, now = Board(Limits(tombstones=tombstones)), float(NOW)
+    ids = 0
+    for event, number, lifetime in events:
+        one = job(number, COMMANDS[number % 3], lifetime=lifetime or 300)
+        match event:
+            case "put":
+                board.put(one, now)
+            case "remove":
+                ids += 1
+                for more in range(20):
+                    stranger = attrs.evolve(one, id=uuid.UUID(int=1000 * ids + more + 1000))
+                    board.remove(stranger, now)
+                board.remove(one, now)
+            case "finish" if (there := board.get(one.id)) is not None and not there.is_finished:
+                board.merge(there.errored("x", now=now), now)
+            case "sweep":
+                now += number
+                board.sweep(now)
+            case "clock":
+                now += number
+                board.clock.seconds += number
+        remembered = len(board) + len(board.tombstones)
+        assert len(board.tombstones) <= tombstones
+        for name in ("_jobs", "_tombstones", "_deadlines", "_pending", "_waiting"):
+            assert len(getattr(board, name)) <= remembered, name
+        assert len(board._due) <= 2 * remembered + SPARE_DEADLINES
+        assert len(board._room._shares) <= len(board)
+        assert board.characters == sum(map(size_of, (*board, *board.tombstones)))
+        assert board.unfinished == sum(not one.is_finished for one in board)
+        if remembered:
+            assert board.next_due is not None
+
+
+@pytest.mark.parametrize("step", [-7200, -300, 300, 7200])
+def test_a_job_on_the_board_lives_as_long_as_before_when_somebody_sets_the_clock(step):
+    board = Board()
+    board.put(job(1), NOW)
+    board.remove(job(2, COMMANDS[2]), NOW)
+    board.clock.seconds += step
+    now = NOW + step
+    assert not board.is_expired(job(1), now + 119)
+    assert board.next_due == now + 120
+    assert board.sweep(now + 119) == Swept()
+    swept = board.sweep(now + 120)
+    assert [one.id for one in swept.expired] == [job(1).id]
+    assert swept.forgotten == (job(2).id,)
+
+
+def test_a_job_that_comes_after_the_clock_was_set_is_measured_by_the_new_time():
+    board = Board()
+    board.clock.seconds += 7200
+    now = NOW + 7200
+    assert board.is_expired(job(1), now)
+    board.merge(job(2, now=now), now)
+    assert not board.is_expired(job(2, now=now), now + 119)
+    assert board.is_expired(job(2, now=now), now + 120)
+
+
+def origin_job(number, origin):
+    return job(number, f"{origin}.provider.cluster add_user u{number}.proj.{origin}", lifetime=3600)
+
+
+def refused(board, number, origin):
+    try:
+        board.put(origin_job(number, origin), NOW)
+    except RefusedError as error:
+        return str(error)
+    return None
+
+
+LIMITS_OF_A_BOARD = [
+    Limits(board_jobs=200),
+    Limits(jobs_in_flight=200),
+    Limits(board_characters=200 * size_of(origin_job(100, "a"))),
+]
+
+
+@pytest.mark.parametrize("limits", LIMITS_OF_A_BOARD)
+def test_one_origin_leaves_a_reserve_and_gets_its_places_back(limits):
+    board = Board(limits)
+    numbers = iter(range(100, 1000))
+    held = 0
+    while (problem := refused(board, next(numbers), "a")) is None:
+        held += 1
+    assert 178 <= held <= 182
+    assert "'a'" in problem
+    assert "reserved for jobs from elsewhere" in problem
+    assert refused(board, next(numbers), "b") is None
+    gone = next(iter(board))
+    board.remove(gone, NOW)
+    board.sweep(NOW + 3600 if limits.board_characters < 10**6 else NOW)
+
+
+@pytest.mark.parametrize("limits", LIMITS_OF_A_BOARD[:2])
+@given(busy=st.integers(2, 6), turns=st.integers(300, 600))
+@settings(max_examples=20, deadline=None)
+def test_origins_that_want_all_get_equal_shares_in_the_long_run(limits, busy, turns):
+    board = Board(limits)
+    numbers = iter(range(100, 10**6))
+    while refused(board, next(numbers), "p0") is None:
+        pass
+    origins = [f"p{n}" for n in range(busy)]
+    for turn in range(turns):
+        oldest = next(iter(board))
+        board.remove(oldest, NOW)
+        for at in range(busy):
+            refused(board, next(numbers), origins[(turn + at) % busy])
+    counts = Counter(one.destination.agents[0] for one in board)
+    assert max(counts.values()) - min(counts.values()) <= 0.1 * len(board) + 2
+    assert refused(board, next(numbers), "newcomer") is None
 
 
 @pytest.mark.parametrize(
