@@ -226,7 +226,7 @@ def test_everything_that_a_board_holds_is_bounded_by_the_jobs_that_it_remembers(
     board, now = Board(Limits(tombstones=tombstones)), float(NOW)
     ids = 0
     for event, number, lifetime in events:
-        one = job(number, COMMANDS[number % 3], lifetime=lifetime or 300)
+        one = job(abs(number), COMMANDS[number % 3], lifetime=lifetime or 300)
         match event:
             case "put":
                 board.put(one, now)
