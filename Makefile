@@ -1,12 +1,12 @@
 # Everything here needs Python 3.11+ and make; the rest is installed into .venv on first use.
-PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3.14 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test check lint types contracts format coverage bench soak fuzz audit clean
+.PHONY: help setup demo test test-services check lint types contracts format coverage bench soak fuzz audit reference clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -20,11 +20,15 @@ $(STAMP): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(STAMP)
 
-demo: $(STAMP) ## two agents, then four, in real processes
-	@$(BIN)/templemeads demo
+demo: $(STAMP) ## two agents, then four, in real processes (VERBOSE=1 shows their logs)
+	@$(BIN)/templemeads demo $(if $(VERBOSE),--verbose)
 
-test: $(STAMP) ## the tests
-	@$(BIN)/python -m pytest -m "not soak"
+test: $(STAMP) ## the tests, on all cores (three minutes on two)
+	@$(BIN)/python -m pytest -q -n auto --maxprocesses 8 --dist loadgroup -m "not soak and not services"
+
+test-services: $(STAMP) ## tests against real servers, which are installed if they are missing
+	@tests/services/install
+	@$(BIN)/python -m pytest -q -m services tests/services
 
 check: lint types contracts ## lint, format, types, import contracts
 
@@ -58,8 +62,11 @@ audit: $(STAMP) ## known weaknesses in what requirements-dev.lock pins
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check pip-audit
 	@$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements-dev.lock
 
+reference: $(STAMP) ## write docs/configuration.md from the code
+	@$(BIN)/python docs/make_configuration.py
+
 coverage: $(STAMP) ## the tests, with branch coverage
 	@$(BIN)/coverage run -m pytest && $(BIN)/coverage report
 
 clean: ## remove what make made
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov
+	rm -rf $(VENV) .venvs .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage htmlcov

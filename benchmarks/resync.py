@@ -26,7 +26,8 @@ from paddington import Peer
 from templemeads import AgentConfig
 from templemeads.jobs.job import Job
 from templemeads.jobs.outcome import Write
-from templemeads.stores.store import BoardStore, MemoryStore
+from templemeads.stores.memory import MemoryStore
+from templemeads.stores.store import BoardStore
 
 LIFETIME = 3000
 PATIENCE = 300

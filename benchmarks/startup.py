@@ -14,10 +14,10 @@ BARE = "the interpreter alone"
 HELP = "templemeads --help"
 COMMANDS = {
     BARE: "pass",
-    HELP: "import sys; sys.argv = ['templemeads', '--help']; from cli.main import main; main()",
+    HELP: "import sys; sys.argv = ['templemeads', '--help']; from templemeads.cli.main import main; main()",
     "templemeads status, no agent": (
         "import sys; sys.argv = ['templemeads', '-c', '/nowhere/x.toml', 'status'];"
-        "from cli.main import main; main()"
+        "from templemeads.cli.main import main; main()"
     ),
 }
 MOST_MS = 150

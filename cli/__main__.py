@@ -1,6 +1,6 @@
-"""``python -m cli``: the command ``templemeads``, where it is not installed."""
+"""``python -m templemeads.cli``: the command ``templemeads``."""
 
-from cli.main import main
+from .main import main
 
 if __name__ == "__main__":
     main(prog_name="templemeads")

@@ -1,10 +1,11 @@
-"""The frame of every executable: ``templemeads`` itself, and those that users write around a handler of their own."""
+"""What all executables share: ``templemeads`` itself, and those that users write around their own handler."""
 
 from __future__ import annotations
 
+import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import attrs
 import click
 
-from cli.group import Failure, LazyGroup
+from .group import Failure, LazyGroup
+from .output import say
 
 if TYPE_CHECKING:
     # Nothing reads these annotations at run time, and the import costs more than --help may take
+    from paddington.config.files import NewFile
     from templemeads import AgentConfig, AgentType, Handler  # noqa: TC004
     from templemeads.operations.notifications import NotificationHandler  # noqa: TC004
 
@@ -23,38 +26,42 @@ CONFIG_VARIABLE: Final = "TEMPLEMEADS_CONFIG"
 SOCKET_VARIABLE: Final = "TEMPLEMEADS_SOCKET"
 LEVEL_VARIABLE: Final = "TEMPLEMEADS_LOG"
 FORMAT_VARIABLE: Final = "TEMPLEMEADS_LOG_FORMAT"
+LOCK_VARIABLE: Final = "TEMPLEMEADS_LOCK_SECONDS"
+"""How long a command that edits the configuration waits for another one."""
+MAX_LOCK_SECONDS: Final = 3600
 
 STATUSES: Final = (
-    "Exit status: 0 done, 1 failed (one line says why), 2 wrong command line, 3 no agent runs here, 4 the job failed, "
-    "5 not finished in time, 70 a mistake of ours, 130 interrupted."
+    "Exit status: 0 done, 1 failed (one line says why), 2 wrong command line, 3 no agent is running here, "
+    "4 the job failed, 5 not finished in time, 6 the agent does not answer, 70 internal error, 130 interrupted."
 )
 
 AGENT_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
-    "client": ("cli.peers:client", "The peers that call this agent."),
-    "completion": ("cli.completion:completion", "Print the completion script of a shell."),
-    "config": ("cli.configuration:config", "Show and check the configuration."),
-    "delete": ("cli.work:delete", "Withdraw a job."),
-    "diagnostics": ("cli.operate:diagnostics", "Show what went wrong at an agent, here or further on."),
-    "encryption": ("cli.secrets:encryption", "Choose how secrets are protected."),
-    "extra": ("cli.secrets:extra", "Plain options of the handler."),
-    "health": ("cli.operate:health", "Show how this agent and those behind it are."),
-    "init": ("cli.init:init", "Write a new configuration."),
-    "job": ("cli.work:job", "Show one job."),
-    "jobs": ("cli.work:jobs", "List the jobs on the boards, or follow them."),
-    "notify": ("cli.work:notify", "Send a notification along a path."),
-    "put": ("cli.work:put", "Put a job, and wait for its result."),
-    "restart": ("cli.operate:restart", "Restart an agent, here or further on."),
-    "run": ("cli.run:run", "Run the agent."),
-    "secret": ("cli.secrets:secret", "Secrets of the handler, encrypted."),
-    "server": ("cli.peers:server", "The peers that this agent calls."),
-    "status": ("cli.work:status", "Show the running agent, its peers and its boards."),
-    "top": ("cli.top:top", "Watch the running agent."),
+    "client": (".peers:client", "Manage the peers that call this agent."),
+    "completion": (".completion:completion", "Print or install the completion script of a shell."),
+    "config": (".configuration:config", "Show and check the configuration."),
+    "delete": (".work:delete", "Withdraw a job."),
+    "diagnostics": (".operate:diagnostics", "Show failed, slow and expired jobs of this agent or another."),
+    "encryption": (".secrets:encryption", "Choose how secrets are protected."),
+    "extra": (".secrets:extra", "Manage the handler's options."),
+    "health": (".operate:health", "Show the health of this agent and of those behind it."),
+    "init": (".init:init", "Write a new configuration."),
+    "job": (".work:job", "Show one job."),
+    "jobs": (".work:jobs", "List the jobs on the boards, or follow their changes."),
+    "notify": (".work:notify", "Send a notification along a path."),
+    "put": (".work:put", "Put a job on a board, and wait for its result."),
+    "restart": (".operate:restart", "Restart this agent or another."),
+    "run": (".run:run", "Run the agent."),
+    "secret": (".secrets:secret", "Manage the handler's secrets, which are encrypted."),
+    "server": (".peers:server", "Manage the peers that this agent calls."),
+    "status": (".work:status", "Show the running agent, its peers and its boards."),
+    "store": (".store:store", "Look into the store of a stopped agent, repair or move it."),
+    "top": (".top:top", "Watch the running agent live."),
 }
 
 
 @attrs.frozen(kw_only=True)
 class AgentDefaults:
-    """What an executable knows of its agent before there is a configuration.
+    """What an executable knows about its agent before there is a configuration.
 
     Attributes:
         agent_type: What the agent is; a configuration of another type is refused.
@@ -81,7 +88,7 @@ class App:
 
     Attributes:
         program: How the executable is called.
-        defaults: What it knows of its agent, or None for ``templemeads``.
+        defaults: What it knows about its agent, or None for ``templemeads``.
         handler: Its handler, or None where the command line or the configuration names one.
         on_notification: Its handler of notifications, or None.
         config_file: The configuration that was asked for, or None.
@@ -137,19 +144,48 @@ class App:
         return config
 
     @contextmanager
-    def edit(self) -> Iterator[AgentConfig]:
-        """Read the configuration, and write back what the ``with`` block has made of it; others wait meanwhile."""
-        from paddington.config.files import locked
+    def edit(self, files: Sequence[NewFile] = ()) -> Iterator[AgentConfig]:
+        """Read the configuration, and write it back with the changes of the `with` block; other editors wait.
 
-        if not self.config_path.parent.is_dir():
-            self.load()  # says what is missing, and makes no directory
-        with locked(self.config_path):
+        Args:
+            files: Files to write together with it, all or none; the block may add to the list.
+        """
+        from paddington.config.locking import locked
+
+        with locked(
+            self.config_path, patience_seconds=_lock_seconds(), notify=lambda text: say(text, err=True)
+        ):
             config = self.load()
             yield config
-            config.save(self.config_path)
+            config.save(self.config_path, keep_group=self.allow_readable, together_with=files)
+
+
+def _lock_seconds() -> float:
+    from paddington.config.locking import PATIENCE_SECONDS
+
+    text = os.environ.get(LOCK_VARIABLE)
+    if not text:
+        return PATIENCE_SECONDS
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= MAX_LOCK_SECONDS:
+        raise Failure(
+            f"{LOCK_VARIABLE} is {text!a}; it must be a number of seconds from 0 to {MAX_LOCK_SECONDS}"
+        )
+    return seconds
 
 
 pass_app = click.make_pass_decorator(App)
+
+
+def _show_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from templemeads.version import __version__
+
+        click.echo(f"{ctx.find_root().info_name}, version {__version__}")
+        ctx.exit()
 
 
 def make_group(
@@ -165,8 +201,15 @@ def make_group(
 
     """
 
-    @click.group(name, cls=LazyGroup, lazy=commands, help=help_text, epilog=STATUSES)
-    @click.version_option(package_name="templemeads")
+    @click.group(name, cls=LazyGroup, lazy=commands, make_app=app, help=help_text, epilog=STATUSES)
+    @click.option(
+        "--version",
+        is_flag=True,
+        is_eager=True,
+        expose_value=False,
+        callback=_show_version,
+        help="Show the version.",
+    )
     @click.option(
         "-c",
         "--config-file",
@@ -178,21 +221,21 @@ def make_group(
         "--socket",
         type=click.Path(path_type=Path, dir_okay=False),
         envvar=SOCKET_VARIABLE,
-        help=f"The agent's control socket (or set {SOCKET_VARIABLE}); beside the configuration by default.",
+        help=f"The agent's control socket (or set {SOCKET_VARIABLE}); by default beside the configuration.",
     )
     @click.option(
         "--log-level",
         type=click.Choice(["debug", "info", "warning", "error"], case_sensitive=False),
         envvar=LEVEL_VARIABLE,
-        help=f"The least that is logged (or set {LEVEL_VARIABLE}); info by default.",
+        help=f"Log messages of this level and above (or set {LEVEL_VARIABLE}); info by default.",
     )
     @click.option(
         "--log-format",
         type=click.Choice(["human", "json"]),
         envvar=FORMAT_VARIABLE,
-        help=f"How (or set {FORMAT_VARIABLE}); by default human on a terminal, JSON otherwise.",
+        help=f"Format of the log (or set {FORMAT_VARIABLE}); by default human on a terminal, JSON otherwise.",
     )
-    @click.option("--allow-readable", is_flag=True, help="Take files with keys in them that others can read.")
+    @click.option("--allow-readable", is_flag=True, help="Accept files with keys that other users can read.")
     @click.pass_context
     def main(ctx: click.Context, /, **options: Any) -> None:
         ctx.obj = app()
@@ -210,16 +253,16 @@ def agent_app(
     on_notification: NotificationHandler | None = None,
     help_text: str | None = None,
 ) -> click.Group:
-    r"""Give an executable the same commands as ``templemeads``, around a handler of its own.
+    """Make an executable with the commands of ``templemeads`` and a handler of its own.
 
     Args:
         defaults: What the agent is.
         handler: Runs its jobs.
-        on_notification: Takes its notifications; by default they are logged.
-        help_text: What ``--help`` says of the executable.
+        on_notification: Called for each notification; by default they are logged.
+        help_text: What ``--help`` says about the executable.
 
     Returns:
-        The click group, to be called as the executable's main function, or to be given further commands.
+        The click group: call it as the main function of the executable, or add commands to it first.
 
     Example::
 
@@ -240,7 +283,7 @@ def agent_app(
 
     if help_text is None:
         help_text = (
-            f"The {defaults.agent_type} agent {defaults.name}.\n\n\b\nExample:\n"
+            f"The {defaults.agent_type} agent {defaults.name}.\n\nExample:\n"
             f"  init; server add invitation.toml; run"
         )
     return make_group(app, AGENT_COMMANDS, help_text)

@@ -6,18 +6,17 @@ from typing import Any, Final
 
 import click
 
-from cli.app import App, pass_app
-from cli.group import Failure
-from cli.output import harmless, print_json, say
+from .app import App, pass_app
+from .group import Failure, Group
+from .output import harmless, print_json, say
 
 HIDDEN: Final = "<hidden>"
 
 
-@click.group()
+@click.group(cls=Group)
 def config() -> None:
-    r"""Show and check the configuration.
+    """Show and check the configuration.
 
-    \b
     Example:
       templemeads -c portal.toml config check
     """
@@ -27,13 +26,12 @@ def config() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print data for programs.")
 @pass_app
 def show(app: App, *, as_json: bool) -> None:
-    r"""Show the configuration as the agent reads it; keys and secrets are hidden.
+    """Show the configuration as the agent reads it. Keys and secrets are hidden.
 
-    \b
     Example:
       templemeads -c portal.toml config show
     """
-    from paddington.config.toml import format_toml
+    from paddington.config.toml_edit import format_toml
 
     shown = _without_secrets(app.load().to_toml())
     if as_json:
@@ -47,9 +45,8 @@ def show(app: App, *, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print data for programs.")
 @pass_app
 def check(app: App, *, as_json: bool) -> None:
-    r"""Look for every problem, with its line and what to do; ends with status 1 if the agent would not start.
+    """Find all problems, with line numbers and advice. Exit status 1 if the agent would not start.
 
-    \b
     Example:
       templemeads -c portal.toml config check
     """
@@ -71,13 +68,13 @@ def check(app: App, *, as_json: bool) -> None:
         place = f"{app.config_path}:{problem.line}" if problem.line else str(app.config_path)
         say(f"{place}: {'error' if problem.is_error else 'advice'}: {problem.text}")
     if errors:
-        raise Failure(f"{errors} problem{'s keep' if errors > 1 else ' keeps'} the agent from starting")
+        raise Failure(f"{errors} problem{'s prevent' if errors > 1 else ' prevents'} the agent from starting")
     if not as_json and not problems:
-        say(f"{app.config_path}: all is well")
+        say(f"{app.config_path}: no problems found")
 
 
 def _without_secrets(table: dict[str, Any]) -> dict[str, Any]:
-    from templemeads.config_check import looks_like_secret
+    from paddington.config.secrets import looks_like_secret
 
     def hide(value: Any, key: str = "") -> Any:
         match value:

@@ -12,7 +12,7 @@ import attrs
 import click
 import trio
 
-PATIENCE = 30.0
+MAX_SCENE_SECONDS = 30.0
 """Seconds that one scene may take."""
 
 
@@ -23,8 +23,8 @@ class Actor:
     Attributes:
         name: What its lines are prefixed with.
         arguments: Script and arguments.
-        status: The exit status that it ends with if all goes well.
-        says: Lines that it must print.
+        status: The exit status that it ends with if everything is well.
+        says: Lines that it must print; without ``--verbose``, only these are shown.
 
     """
 
@@ -35,33 +35,34 @@ class Actor:
 
 
 @click.command()
-@click.option("--quiet", is_flag=True, help="Show only what the agents print, not their logs.")
-def demo(*, quiet: bool) -> None:
-    r"""Run two agents, then a route of four, in real processes, and watch the jobs.
+@click.option("--verbose", is_flag=True, help="Show everything that the agents print, with their logs.")
+def demo(*, verbose: bool) -> None:
+    """Run two agents, then a route of four, in real processes, and show their results.
 
-    Ends with status 0 if everything happened as it should, the portal's expected refusal included.
+    Exit status 0 if everything happened as it should; the portal's last job must be refused.
 
-    \b
-    Example: templemeads demo
+    Example:
+      templemeads demo --verbose
     """
     examples = find_examples()
     with tempfile.TemporaryDirectory(prefix="templemeads-demo-") as directory:
         scenes = (
             (
-                "A portal sends three jobs to a cluster; the last one must be refused",
+                "A portal sends three jobs to a cluster, which must refuse the last",
                 job_scene(examples, directory),
             ),
-            ("One job crosses four agents: waldur.brics.notebook.shared", route_scene(examples, directory)),
+            ("A job crosses four agents: waldur.brics.notebook.shared", route_scene(examples, directory)),
         )
         problems: list[str] = []
         for title, actors in scenes:
-            click.secho(f"\n=== {title}", bold=True)
-            problems += trio.run(play, actors, quiet)
+            click.secho(title, bold=True)
+            problems += trio.run(play, actors, verbose)
     for problem in problems:
         click.secho(problem, fg="red", err=True)
     if problems:
+        advice = "" if verbose else "; run it with --verbose to see the logs"
+        click.secho(f"The demo failed{advice}", fg="red", err=True)
         sys.exit(1)
-    click.secho("\nEverything happened as it should.", bold=True)
 
 
 def find_examples() -> Path:
@@ -76,7 +77,7 @@ def find_examples() -> Path:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on now."""
+    """Return a port that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -125,36 +126,37 @@ def route_scene(examples: Path, directory: str) -> tuple[Actor, ...]:
     )
 
 
-async def play(actors: tuple[Actor, ...], quiet: bool) -> list[str]:
+async def play(actors: tuple[Actor, ...], verbose: bool) -> list[str]:
     """Run the processes of a scene side by side; return what did not happen as it should."""
     problems: list[str] = []
     width = max(len(actor.name) for actor in actors)
-    with trio.move_on_after(PATIENCE) as patience:
+    with trio.move_on_after(MAX_SCENE_SECONDS) as patience:
         async with trio.open_nursery() as nursery:
             for actor in actors:
-                nursery.start_soon(act, actor, width, quiet, problems)
+                nursery.start_soon(act, actor, width, verbose, problems)
     if patience.cancelled_caught:
-        problems.append(f"The scene did not end within {PATIENCE:g} s")
+        problems.append(f"The scene did not end within {MAX_SCENE_SECONDS:g} s")
     return problems
 
 
-async def act(actor: Actor, width: int, quiet: bool, problems: list[str]) -> None:
+async def act(actor: Actor, width: int, verbose: bool, problems: list[str]) -> None:
     """Run one process, show its lines as they come, and check how it ends."""
     process = await trio.lowlevel.open_process(
         (sys.executable, "-u", *actor.arguments),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL if quiet else subprocess.STDOUT,
+        stderr=subprocess.STDOUT if verbose else subprocess.DEVNULL,
     )
-    said: list[str] = []
+    printed: list[str] = []
     try:
         assert process.stdout is not None
         rest = b""
         async for chunk in process.stdout:
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
-                said.append(text := line.decode("utf-8", "replace"))
-                click.echo(f"{click.style(actor.name.rjust(width), fg='cyan')} | {text}")
+                printed.append(text := line.decode("utf-8", "replace"))
+                if verbose or text in actor.says:
+                    click.echo(f"{click.style(actor.name.rjust(width), fg='cyan')} | {text}")
         status = await process.wait()
     finally:
         if process.returncode is None:
@@ -163,4 +165,4 @@ async def act(actor: Actor, width: int, quiet: bool, problems: list[str]) -> Non
                 await process.wait()
     if status != actor.status:
         problems.append(f"{actor.name} ended with status {status} instead of {actor.status}")
-    problems += [f"{actor.name} did not say {line!r}" for line in actor.says if line not in said]
+    problems += [f"{actor.name} did not print {line!r}" for line in actor.says if line not in printed]

@@ -24,7 +24,7 @@ from templemeads.text import pointed, visible
 
 
 class Unreadable(click.ClickException):
-    """A text that the grammar refuses, shown in a few lines with a caret at the place."""
+    """A text that the grammar refuses, shown with a caret at the place."""
 
     exit_code = 2
 
@@ -47,7 +47,7 @@ class Unreadable(click.ClickException):
 
 def _printable(text: str, *, err: bool = False) -> str:
     """Replace what the terminal's encoding cannot write, so that printing never fails."""
-    encoding = (sys.stderr if err else sys.stdout).encoding or "ascii"
+    encoding = getattr(sys.stderr if err else sys.stdout, "encoding", None) or "ascii"  # closed: None
     return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
@@ -58,11 +58,10 @@ def _say(text: str, *, err: bool = False) -> None:
 @click.command()
 @click.argument("keyword", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print data for programs.")
-@click.option("--markdown", "as_markdown", is_flag=True, help="Print the page of documentation.")
+@click.option("--markdown", "as_markdown", is_flag=True, help="Print the documentation page.")
 def grammar(keyword: str | None, *, as_json: bool, as_markdown: bool) -> None:
-    r"""Explain the instructions that agents understand: all of them, or the one that is named.
+    """List the instructions that agents understand, or explain one of them.
 
-    \b
     Examples:
       templemeads grammar
       templemeads grammar add_user
@@ -83,14 +82,13 @@ def grammar(keyword: str | None, *, as_json: bool, as_markdown: bool) -> None:
 
 @click.command()
 @click.argument("text")
-@click.option("--kind", type=click.Choice(sorted(KINDS)), help="What the text is; guessed if left out.")
+@click.option("--kind", type=click.Choice(sorted(KINDS)), help="What the text is; guessed by default.")
 @click.option("--json", "as_json", is_flag=True, help="Print data for programs.")
 def parse(text: str, *, kind: str | None, as_json: bool) -> None:
-    r"""Show what a line means: a command, an instruction, a notification, an identifier, a size, …
+    """Show how a text is understood: a command, instruction, notification, identifier, size, …
 
-    TEXT of - is read from the standard input.
+    If TEXT is -, it is read from standard input.
 
-    \b
     Examples:
       templemeads parse 'waldur.brics.notebook add_user fred.proj.waldur'
       templemeads parse --kind storage-size '1.5 GB'
@@ -115,11 +113,11 @@ def parse(text: str, *, kind: str | None, as_json: bool) -> None:
     for fact, meaning in (*facts, ("canonical", str(value))):
         _say(f"  {fact:{width}}  {meaning}")
     if others:
-        _say(f"It also reads as: {', '.join(others)}.")
+        _say(f"It could also be: {', '.join(others)}.")
 
 
 def _meanings(text: str, kind: str | None) -> list[tuple[str, Any]]:
-    """Read a text as the kind that is named, or as every kind that takes it, the likeliest first."""
+    """Read a text as the kind given, or as every kind that accepts it, the likeliest first."""
     guess, sure = (kind, True) if kind is not None else guess_kind(text)
     meanings: list[tuple[str, Any]] = []
     refusal: ParseError | None = None
@@ -160,7 +158,7 @@ def _rule(command: Command) -> tuple[str, str]:
     except ParseError as error:
         return "portal rule", f"refused from outside: {error.message}"
     portal = command.instruction.owning_portal()
-    return "portal rule", "asks nothing of it" if portal is None else f"kept: {portal} speaks of its own"
+    return "portal rule", "asks nothing of it" if portal is None else f"kept: {portal} asks about its own"
 
 
 def _json(value: Any) -> Any:
@@ -168,7 +166,7 @@ def _json(value: Any) -> Any:
 
 
 def _data(value: Any) -> dict[str, Any]:
-    """Give what a value means as JSON data."""
+    """Return the meaning of a value as JSON data."""
     data: dict[str, Any] = {"canonical": str(value), "json": _json(value)}
     match value:
         case Command(destination, instruction):

@@ -1,12 +1,15 @@
-"""``init``: writes a new configuration."""
+"""`init`: writes a new configuration."""
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import click
 
-from cli.app import App, pass_app
-from cli.group import Failure
-from cli.output import say
+from .app import App, pass_app
+from .group import Failure
+from .output import say, warn
 
 TYPES = (
     "portal",
@@ -23,25 +26,27 @@ TYPES = (
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("-n", "--service", help="The agent's name; the same as NAME.")
+@click.option("-n", "--service", help="The agent's name, the same as NAME.")
 @click.option(
     "-t", "--type", "agent_type", type=click.Choice(TYPES, case_sensitive=False), help="What the agent is."
 )
-@click.option("-u", "--url", help="Where peers call it, such as wss://cluster.example.org/agent.")
+@click.option("-u", "--url", help="Where peers call it, such as wss://cluster.example.org:8443/agent.")
 @click.option("-i", "--ip", help="Address to listen on; 127.0.0.1 by default.")
 @click.option("-p", "--port", type=click.IntRange(0, 65535), help="Port to listen on.")
 @click.option(
     "-k", "--healthcheck-port", type=click.IntRange(0, 65535), help="Port of the HTTP health endpoint."
 )
 @click.option("-x", "--proxy-header", help="Header with the caller's real address, such as X-Real-IP.")
-@click.option("--trusted-proxy", help="Addresses that are believed about it.")
+@click.option("--trusted-proxy", help="Addresses of the proxies that may set this header.")
 @click.option("--handler", help="The handler: package.module:name, or file.py:name beside the configuration.")
 @click.option(
     "--store",
-    help="Where boards are kept: sqlite:///file, or memory:; a file beside the configuration by default.",
+    help="Where boards are stored: sqlite:///file or memory:; by default a file beside the configuration.",
 )
-@click.option("--control", help="The control socket; beside the configuration by default.")
-@click.option("-f", "--force", is_flag=True, help="Replace what is there: all its peers and keys are lost.")
+@click.option("--control", help="The control socket; by default beside the configuration.")
+@click.option(
+    "-f", "--force", is_flag=True, help="Replace an existing configuration; its peers and keys are lost."
+)
 @pass_app
 def init(
     app: App,
@@ -60,38 +65,37 @@ def init(
     *,
     force: bool,
 ) -> None:
-    r"""Write a new configuration, readable by its owner alone.
+    """Write a new configuration, readable only by its owner.
 
-    \b
     Example:
       templemeads -c cluster.toml init cluster --type instance --url ws://localhost:6502 --port 6502
     """
     from paddington import ServiceConfig
     from templemeads import AgentConfig, AgentType
-    from templemeads.config import store_path
+    from templemeads.store_url import parse_store
 
     defaults = app.defaults
     if name is not None and service is not None and name != service:
-        raise click.UsageError(f"Is the name {name!r} or {service!r}? Give it once")
+        raise click.UsageError(f"Two names are given, {name!r} and {service!r}. Give one")
     chosen = name or service or (None if defaults is None else defaults.name)
     if chosen is None:
         raise click.UsageError(f"The agent needs a name: {app.command} init NAME --type instance")
     if defaults is not None:
         kind = defaults.agent_type
         if agent_type is not None and AgentType.parse(agent_type.lower()) is not kind:
-            raise click.UsageError(f"This executable is a {kind} agent; leave --type out")
+            raise click.UsageError(f"This executable is a {kind} agent; leave out --type")
     elif agent_type is None:
         raise click.UsageError(
-            f"The agent needs a type, one of: {', '.join(TYPES)}. Say --type instance, for example"
+            f"The agent needs a type, one of: {', '.join(TYPES)}. For example: --type instance"
         )
     else:
         kind = AgentType.parse(agent_type.lower())
     path = app.config_path
     if path.exists() and not force:
         raise Failure(
-            f"There is a configuration {path.absolute()} already. --force replaces it, with all keys in it"
+            f"There is a configuration {path.absolute()} already. Use --force to replace it; all keys in it are lost"
         )
-    store_path(store)
+    parse_store(store)
     made = ServiceConfig.create(
         chosen,
         url=url or (None if defaults is None or port is not None else defaults.url),
@@ -101,12 +105,32 @@ def init(
         proxy_header=proxy_header,
         trusted_proxy=trusted_proxy,
     )
-    if force:
-        path.unlink(missing_ok=True)
-    AgentConfig(made, kind, handler=handler, store=store, control=control).save(path)
-    say(f"Wrote {path.absolute()}: {kind} agent {chosen}, called at {made.url}")
+    AgentConfig(made, kind, handler=handler, store=store, control=control).create(path, replace=force)
+    say(f"Wrote {path.absolute()}: {kind} agent {chosen}; peers call it at {made.url}")
+    if url is not None:
+        warn_of_dropped_path(url)
+    _warn_of_owner(path)
     if proxy_header is not None and trusted_proxy is None:
-        say(
-            f"The header {proxy_header} is believed from nobody until --trusted-proxy names its proxies",
-            err=True,
+        warn(f"the header {proxy_header} is ignored until --trusted-proxy names the proxies that may set it")
+
+
+def warn_of_dropped_path(url: str) -> None:
+    """Say that the path of an address on the default port is not used."""
+    from paddington.config.url import Url, dropped_path
+
+    path = dropped_path(url)
+    if path is not None:
+        port = Url.parse(url).port
+        warn(
+            f"the path {path!a} of {url!a} is dropped, as existing agents do on the default port {port}: serve the agent "
+            "at the root of that host, or on another port"
+        )
+
+
+def _warn_of_owner(path: Path) -> None:
+    """Say so if root wrote a file that the owner of the directory cannot read."""
+    owner = path.absolute().parent.stat().st_uid
+    if os.geteuid() == 0 and owner != 0 and path.stat().st_uid == 0:
+        warn(
+            f"{path.absolute()} belongs to root; if the agent runs as user {owner}: chown {owner} {path.absolute()}"
         )

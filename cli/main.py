@@ -1,29 +1,28 @@
-"""The command ``templemeads``. Subcommands are imported when they are used, so that ``--help`` is quick."""
+"""The command ``templemeads``. Subcommands are imported on use, so that ``--help`` is quick."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Final
 
-from cli.app import AGENT_COMMANDS, App, make_group
+from .app import AGENT_COMMANDS, App, make_group
 
 _COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     **AGENT_COMMANDS,
-    "demo": ("cli.demo:demo", "Run the examples in real processes and watch."),
-    "grammar": ("cli.grammar:grammar", "Explain the instructions that agents understand."),
-    "new": ("cli.new:new", "Begin a project: handler, tests, configuration, unit."),
-    "parse": ("cli.grammar:parse", "Show what a line means."),
+    "demo": (".demo:demo", "Run the examples in real processes."),
+    "grammar": (".grammar:grammar", "Explain the instructions that agents understand."),
+    "new": (".new:new", "Start a project: handler, tests, configuration, systemd unit."),
+    "parse": (".grammar:parse", "Show how a command, identifier or other text is understood."),
 }
 
 _HELP: Final = """Networks of agents that send each other jobs over encrypted peer-to-peer connections.
 
-\b
 Examples:
   templemeads demo
   templemeads -c portal.toml init portal --type portal --port 6501
   templemeads -c portal.toml client add cluster --ip 127.0.0.1
   templemeads -c portal.toml run
-  templemeads -c portal.toml put 'portal.cluster add_user fred.proj.portal' --wait
+  templemeads -c portal.toml put portal.cluster add_user fred.proj.portal --wait
 """
 
 main = make_group(lambda: App(program="templemeads"), _COMMANDS, _HELP, "templemeads")

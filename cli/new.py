@@ -1,23 +1,29 @@
-"""``new``: begins a project around a handler."""
+"""``new``: starts a project around a handler."""
 
 from __future__ import annotations
 
+import importlib.util
+import keyword
+import sys
 from pathlib import Path
 from string import Template
 from typing import Final
 
 import click
 
-from cli.group import Failure
-from cli.init import TYPES
-from cli.output import say
-from cli.unit import SERVICE_UNIT
+from .group import Failure
+from .init import TYPES
+from .output import say
+from .unit import SERVICE_UNIT
 
 HANDLERS: Final = Template('''\
-"""What the agent $name does: one async function for each instruction that it understands.
+"""What the agent $name does: one function for each instruction that it understands.
 
-Each gets the envelope (the job, and where it came from) and the fields of its instruction. It returns the result that the
-instruction promises; raising makes the job an error. ``templemeads grammar`` lists all instructions.
+Each gets the envelope (the job, and who sent it) and the fields of its instruction. It returns the result that the
+instruction promises; if it raises, the job ends with an error. ``templemeads grammar`` lists all instructions.
+
+In an async function, run programs with ``trio.run_process`` and blocking calls with ``trio.to_thread.run_sync``; a blocking
+call would stop the whole agent. A plain ``def`` runs in a thread of its own.
 """
 
 from templemeads import Envelope, Handlers, JobError, UserIdentifier, UserMapping
@@ -28,21 +34,21 @@ handlers = Handlers()
 
 @handlers.add(AddUser)
 async def add_user(envelope: Envelope, user: UserIdentifier) -> UserMapping:
-    """Make an account, unless there is one: an agent may be asked twice for the same."""
-    await envelope.progress(f"making a home for {user.username}")
+    """Create an account. It may exist already: after a crash an agent can be asked twice for the same."""
+    await envelope.progress(f"creating a home directory for {user.username}")
     return UserMapping(user, user.username, user.project)
 
 
 @handlers.add(RemoveUser)
 async def remove_user(_: Envelope, user: UserIdentifier) -> UserMapping:
-    """Remove an account; those of the project admin stay."""
+    """Remove an account, unless it belongs to the project admin."""
     if user.project == "admin":
         raise JobError(f"The account of {user} is protected", kind="invalid")
     return UserMapping(user, user.username, user.project)
 ''')
 
 TESTS: Final = '''\
-"""Tries the handlers with every kind of job that they may get."""
+"""Tests the handlers with every kind of job that they can get."""
 
 import pytest
 
@@ -55,7 +61,7 @@ def test_the_handlers_answer_every_job():
     check_handler(handlers)
 
 
-async def test_an_account_is_made_between_two_agents(agent_pair):
+async def test_an_account_is_created(agent_pair):
     async with agent_pair(handlers) as chain:
         job = await chain.first.submit(f"{{chain.path}} add_user fred.proj.portal")
         assert str((await job.wait()).result()) == "fred.proj.portal:fred:proj"
@@ -71,8 +77,8 @@ async def test_accounts_of_admin_are_protected(agent_pair):
 MAIN: Final = Template('''\
 """The executable ``$name``: the commands of ``templemeads``, with this handler built in."""
 
-from cli import AgentDefaults, agent_app
 from templemeads import AgentType
+from templemeads.cli import AgentDefaults, agent_app
 
 from .handlers import handlers
 
@@ -127,6 +133,21 @@ IGNORED: Final = (
 )
 
 
+def _check_name(name: str, package: str) -> None:
+    """Refuse a name that Python, the tests of the project or another module could not live with."""
+    reason = None
+    if not (name.isascii() and name[:1].isalpha() and package.isidentifier()):
+        reason = "use ASCII letters, digits, - and _, and begin with a letter"
+    elif keyword.iskeyword(package) or keyword.issoftkeyword(package):
+        reason = "it is a keyword of Python"
+    elif package in sys.stdlib_module_names or package in {"tests", "conftest"}:
+        reason = f"the module {package} would hide another one"
+    elif importlib.util.find_spec(package) is not None:
+        reason = f"the module {package} would hide one that is installed"
+    if reason is not None:
+        raise Failure(f"{name!r} cannot be the name of a project: {reason}")
+
+
 @click.command()
 @click.argument("name")
 @click.option(
@@ -136,18 +157,17 @@ IGNORED: Final = (
     type=click.Choice(TYPES),
     default="instance",
     show_default=True,
-    help="What it is.",
+    help="What the agent is.",
 )
 @click.option(
     "-p", "--port", type=click.IntRange(0, 65535), default=8042, show_default=True, help="Port to listen on."
 )
 @click.option(
-    "-d", "--directory", type=click.Path(path_type=Path), help="Where; by default a directory called NAME."
+    "-d", "--directory", type=click.Path(path_type=Path), help="Directory of the project; by default NAME."
 )
 def new(name: str, agent_type: str, port: int, directory: Path | None) -> None:
-    r"""Begin a project: handler, tests, configuration, systemd unit.
+    """Start a project: handler, tests, configuration, systemd unit.
 
-    \b
     Example:
       templemeads new my_agent && cd my_agent && python -m pytest
     """
@@ -156,15 +176,13 @@ def new(name: str, agent_type: str, port: int, directory: Path | None) -> None:
 
     where = Path(name) if directory is None else directory
     package = name.replace("-", "_").lower()
-    if not package.isidentifier():
-        raise Failure(
-            f"{name!r} cannot be the name of a project: use letters, digits and _, and begin with a letter"
-        )
     if where.exists() and any(where.iterdir()):
-        raise Failure(f"{where.absolute()} is there already and not empty")
+        raise Failure(f"{where.absolute()} already exists and is not empty")
+    _check_name(name, package)
     kind = AgentType.parse(agent_type)
     service = ServiceConfig.create(name, port=port)
     words = {"name": name, "package": package, "type": kind.name, "port": str(port)}
+    words["program"] = f"/opt/{name}/bin/templemeads"
     files = {
         "pyproject.toml": PROJECT.substitute(words),
         "README.md": README.substitute(words),
@@ -178,6 +196,6 @@ def new(name: str, agent_type: str, port: int, directory: Path | None) -> None:
     for path, text in files.items():
         (where / path).parent.mkdir(parents=True, exist_ok=True)
         (where / path).write_text(text)
-    AgentConfig(service, kind, handler=f"{package}/handlers.py:handlers").save(where / "agent.toml")
+    AgentConfig(service, kind, handler=f"{package}.handlers:handlers").save(where / "agent.toml")
     say(f"Wrote {where.absolute()}")
     say(f"Next: cd {where}; python -m pytest; then read README.md")

@@ -1,4 +1,4 @@
-"""``health``, ``diagnostics`` and ``restart``: how agents are, here and further on."""
+"""``health``, ``diagnostics`` and ``restart``: the state of agents, here and on other machines."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any
 
 import click
 
-from cli.app import App, pass_app
-from cli.control import ask_once
-from cli.group import Failure
-from cli.output import duration, print_json, print_table, say, size, warn
+from .app import App, pass_app
+from .completing import complete_route
+from .control import ask_once
+from .group import Failure
+from .output import duration, print_json, print_table, say, size, warn
 
 _json = click.option("--json", "as_json", is_flag=True, help="Print data for programs.")
 
 
 @click.command()
-@click.option("--tree", is_flag=True, help="Ask the agents behind this one too, as far as there are any.")
+@click.option("--tree", is_flag=True, help="Include the agents behind this one.")
 @_json
 @pass_app
 def health(app: App, *, tree: bool, as_json: bool) -> None:
-    r"""Show how this agent is; with --tree, those behind it too.
+    """Show the health of this agent, and with --tree of those behind it.
 
-    \b
     Example:
       templemeads -c portal.toml health --tree
     """
@@ -69,15 +69,14 @@ def _health_rows(found: Mapping[str, Any], lead: str = "", branch: str = "") -> 
 
 
 @click.command()
-@click.argument("path", default="")
+@click.argument("path", default="", shell_complete=complete_route)
 @_json
 @pass_app
 def diagnostics(app: App, path: str, *, as_json: bool) -> None:
-    r"""Show what went wrong: failed, slow, expired and running jobs, and the latest log lines.
+    """Show what went wrong: failed, slow, expired and running jobs, and the latest log lines.
 
-    PATH leads to the agent, from the next one on, such as provider.cluster; without it, this agent tells of itself.
+    PATH names the agents on the way, without this one, such as provider.cluster. Without PATH: this agent.
 
-    \b
     Example:
       templemeads -c portal.toml diagnostics provider.cluster
     """
@@ -106,18 +105,17 @@ def diagnostics(app: App, path: str, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("path", default="")
-@click.option("--hard", is_flag=True, help="End the process, for its supervisor to start it again.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.argument("path", default="", shell_complete=complete_route)
+@click.option("--hard", is_flag=True, help="End the process; its supervisor starts it again.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @_json
 @pass_app
 def restart(app: App, path: str, *, hard: bool, yes: bool, as_json: bool) -> None:
-    r"""Restart an agent: its jobs are cancelled and its connections made anew.
+    """Restart an agent: running jobs are cancelled, and all connections are opened again.
 
     PATH leads to the agent, from the next one on, such as provider.cluster; without it, this agent is restarted. A far
     agent does not say whether it did: watch it with 'health --tree'.
 
-    \b
     Example:
       templemeads -c portal.toml restart provider.cluster
     """

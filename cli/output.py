@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import click
 
-LONGEST_CELL: Final = 120
+MAX_CELL_CHARACTERS: Final = 120
 
 
 def harmless(text: str, longest: int | None = None) -> str:
@@ -17,7 +17,7 @@ def harmless(text: str, longest: int | None = None) -> str:
     shown = text if longest is None or len(text) <= longest else f"{text[: longest - 1]}…"
     if not shown.isprintable():
         shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
-    encoding = sys.stdout.encoding or "ascii"
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"  # closed: None
     return shown.encode(encoding, "backslashreplace").decode(encoding)
 
 
@@ -42,8 +42,10 @@ def print_line_json(value: Any) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print rows in aligned columns; the last one may be as long as it likes."""
-    cells = [[harmless("" if cell is None else str(cell), LONGEST_CELL) for cell in row] for row in rows]
+    """Print rows in aligned columns."""
+    cells = [
+        [harmless("" if cell is None else str(cell), MAX_CELL_CHARACTERS) for cell in row] for row in rows
+    ]
     widths = [max(map(len, column)) for column in zip(headers, *cells, strict=True)]
     for number, row in enumerate([list(headers), *cells]):
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()

@@ -1,4 +1,4 @@
-"""``client`` and ``server``: the peers of an agent, and the invitations between them."""
+"""`client` and `server`: the peers of an agent, and the invitations between them."""
 
 from __future__ import annotations
 
@@ -8,21 +8,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cli.app import App, pass_app
-from cli.group import Failure
-from cli.init import TYPES
-from cli.output import print_json, print_table, say, warn
+from .app import App, pass_app
+from .completing import complete_client, complete_server
+from .group import Failure, Group
+from .init import TYPES, warn_of_dropped_path
+from .output import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
     from paddington import Invite
+    from paddington.config.files import NewFile
 
-_RESTART = "A running agent takes this up when it is started anew."
+_RESTART = "Restart the agent's process to apply this."
+
+_COPY = "Copy the file over an encrypted channel (scp), never by mail: anyone who has it can connect as that peer."
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def _zone_option(function: Function) -> Function:
-    return click.option("-z", "--zone", help="The zone; needed where the name is in several.")(function)
+    return click.option("-z", "--zone", help="The zone; needed if the name is in several.")(function)
 
 
 def _json_option(function: Function) -> Function:
@@ -32,7 +36,7 @@ def _json_option(function: Function) -> Function:
 # -- clients ----------------------------------------------------------------------------------------------------------
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("-a", "--add", "added", hidden=True)
 @click.option("-r", "--remove", "removed", hidden=True)
 @click.option("-R", "--rotate", "rotated", hidden=True)
@@ -54,11 +58,10 @@ def client(
     *,
     listed: bool,
 ) -> None:
-    r"""The peers that call this agent, and their invitations.
+    """Manage the peers that call this agent, and their invitations.
 
     The options of existing agents work too: client --add NAME --ip ADDRESS, --list, --remove NAME, --rotate NAME.
 
-    \b
     Example:
       templemeads -c portal.toml client add cluster --ip 10.0.0.7 --output cluster-invitation.toml
     """
@@ -81,10 +84,10 @@ def client(
 @click.option(
     "-i",
     "--ip",
-    help="Where it calls from: an address, a range such as 10.0.0.0/8, or several between commas.",
+    help="Where it calls from: an address, a range such as 10.0.0.0/8, or several separated by commas.",
 )
-@click.option("-z", "--zone", help="The zone of the connection; 'default' if left out.")
-@click.option("--proxy", help="The relay through which it comes, instead of an address.")
+@click.option("-z", "--zone", help="The zone of the connection; 'default' by default.")
+@click.option("--proxy", help="The relay through which it connects, instead of an address.")
 @click.option("--type", "peer_type", type=click.Choice(TYPES), help="What it must register as.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File for the invitation.")
 @click.option("--force", is_flag=True, help="Replace that file if it exists.")
@@ -100,25 +103,24 @@ def client_add(
     *,
     force: bool = False,
 ) -> None:
-    r"""Add a peer, and write the invitation that lets it call.
+    """Add a peer, and write the invitation that lets it call.
 
-    \b
     Example:
       templemeads -c portal.toml client add cluster --ip 10.0.0.7 --type instance --output cluster-invitation.toml
     """
     if ip is None and proxy is None:
         raise click.UsageError("Say where the peer calls from: --ip 10.0.0.7, or --ip 10.0.0.0/8")
-    with app.edit() as config:
+    files: list[NewFile] = []
+    with app.edit(files) as config:
         invite = config.service.add_client(
             name, ip, zone or "default", proxy=proxy, type=peer_type, own_type=config.agent_type.value.lower()
         )
-        path = _write_invite(invite, output or Path(invite.file_name), force=force)
+        path = output or Path(invite.file_name)
+        files.append(_invite_file(invite, path, force=force))
     say(f"Added the client {name}@{invite.zone}")
-    say(
-        f"Wrote {path.absolute()}, which holds keys: carry it over a safe way, and there run: server add FILE"
-    )
+    say(f"Wrote {path.absolute()}. {_COPY} There, run: server add FILE")
     if peer_type is None:
-        warn(f"{name} may register as any type; --type instance, for example, would hold it to one")
+        warn(f"{name} may register as any type; to allow only one, add --type, such as --type instance")
     say(_RESTART)
 
 
@@ -126,9 +128,8 @@ def client_add(
 @_json_option
 @pass_app
 def client_list(app: App, *, as_json: bool = False) -> None:
-    r"""List the peers that call this agent.
+    """List the peers that call this agent.
 
-    \b
     Example:
       templemeads -c portal.toml client list --json
     """
@@ -156,13 +157,12 @@ def client_list(app: App, *, as_json: bool = False) -> None:
 
 
 @client.command("remove")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_client)
 @_zone_option
 @pass_app
 def client_remove(app: App, name: str, zone: str | None = None) -> None:
-    r"""Remove a peer: its invitation opens nothing any more.
+    """Remove a peer: its invitation no longer lets it connect.
 
-    \b
     Example:
       templemeads -c portal.toml client remove cluster
     """
@@ -174,7 +174,7 @@ def client_remove(app: App, name: str, zone: str | None = None) -> None:
 
 
 @client.command("rotate")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_client)
 @_zone_option
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="File for the new keys.")
 @click.option("--force", is_flag=True, help="Replace that file if it exists.")
@@ -182,34 +182,36 @@ def client_remove(app: App, name: str, zone: str | None = None) -> None:
 def client_rotate(
     app: App, name: str, zone: str | None = None, output: Path | None = None, *, force: bool = False
 ) -> None:
-    r"""Give a peer fresh keys; it takes them over with: server rotate FILE.
+    """Give a peer new keys; it imports them with: server rotate FILE.
 
-    \b
     Example:
       templemeads -c portal.toml client rotate cluster --output cluster-rotation.toml
     """
-    with app.edit() as config:
+    files: list[NewFile] = []
+    with app.edit(files) as config:
         invite = config.service.rotate_client_keys(name, zone, own_type=config.agent_type.value.lower())
-        path = _write_invite(invite, output or Path(f"rotate_{invite.name}_{invite.zone}.toml"), force=force)
-    say(f"The client {name}@{invite.zone} has fresh keys")
-    say(f"Wrote {path.absolute()}: carry it over a safe way, and there run: server rotate FILE")
-    say("Both agents take the keys up when they are started anew; jobs wait on their boards meanwhile.")
+        path = output or Path(f"rotate_{invite.name}_{invite.zone}.toml")
+        files.append(_invite_file(invite, path, force=force))
+    say(f"The client {name}@{invite.zone} has new keys")
+    say(f"Wrote {path.absolute()}. {_COPY} There, run: server rotate FILE")
+    say(
+        "Restart both agents to apply this. Old and new keys are never both valid: between the two restarts the agents "
+        "cannot connect, and jobs wait."
+    )
 
 
-def _write_invite(invite: Invite, path: Path, *, force: bool) -> Path:
-    # Before the configuration: a crash in between leaves an invitation that opens nothing, not keys that nobody has.
+def _invite_file(invite: Invite, path: Path, *, force: bool) -> NewFile:
     if (path.exists() or path.is_symlink()) and not force:
         raise Failure(
-            f"There is a file {path.absolute()} already. Name another with --output, or say --force"
+            f"There is a file {path.absolute()} already. Name another with --output, or use --force"
         )
-    invite.save(path)
-    return path
+    return invite.new_file(path, replace=force)
 
 
 # -- servers ----------------------------------------------------------------------------------------------------------
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("-a", "--add", "added", type=click.Path(path_type=Path), hidden=True)
 @click.option("-r", "--remove", "removed", hidden=True)
 @click.option("-R", "--rotate", "rotated", type=click.Path(path_type=Path), hidden=True)
@@ -225,11 +227,10 @@ def server(
     *,
     listed: bool,
 ) -> None:
-    r"""The peers that this agent calls, and the invitations they have written.
+    """Manage the peers that this agent calls.
 
     The options of existing agents work too: server --add FILE, --list, --remove NAME, --rotate FILE.
 
-    \b
     Example:
       templemeads -c cluster.toml server add cluster-invitation.toml
     """
@@ -248,12 +249,12 @@ def server(
 
 
 def _invite_options(function: Function) -> Function:
-    function = click.option("--allow-readable", is_flag=True, help="Take it though others can read it.")(
+    function = click.option(
+        "--allow-readable", is_flag=True, help="Accept the file even if others can read it."
+    )(function)
+    return click.option("--destroy", is_flag=True, help="Delete the file once its keys are imported.")(
         function
     )
-    return click.option(
-        "--destroy", is_flag=True, help="Delete the file when its keys have been taken over."
-    )(function)
 
 
 @server.command("add")
@@ -271,9 +272,8 @@ def server_add(
     allow_readable: bool = False,
     destroy: bool = False,
 ) -> None:
-    r"""Take an invitation: this agent calls whoever wrote it.
+    """Import an invitation: this agent then calls the agent that wrote it.
 
-    \b
     Example:
       templemeads -c cluster.toml server add cluster-invitation.toml --destroy
     """
@@ -284,8 +284,8 @@ def server_add(
         known = any(each.peer == invite.peer for each in config.service.servers)
         if known and not replace:
             raise Failure(
-                f"There is a server {invite.peer} already. For fresh keys: server rotate {file}; "
-                "to take this one instead: --replace"
+                f"There is a server {invite.peer} already. To import new keys: server rotate {file}. "
+                "To replace it: --replace"
             )
         if known:
             config.service.remove_server(invite.name, invite.zone)
@@ -293,6 +293,8 @@ def server_add(
     say(
         f"Added the server {invite.peer}, called at {invite.url or f'the relay {invite.proxy}'}, type {invite.type or 'any'}"
     )
+    if url := _raw_url(file):
+        warn_of_dropped_path(url)
     _after_import(file, destroy=destroy)
 
 
@@ -300,9 +302,8 @@ def server_add(
 @_json_option
 @pass_app
 def server_list(app: App, *, as_json: bool = False) -> None:
-    r"""List the peers that this agent calls.
+    """List the peers that this agent calls.
 
-    \b
     Example:
       templemeads -c cluster.toml server list
     """
@@ -323,13 +324,12 @@ def server_list(app: App, *, as_json: bool = False) -> None:
 
 
 @server.command("remove")
-@click.argument("name")
+@click.argument("name", shell_complete=complete_server)
 @_zone_option
 @pass_app
 def server_remove(app: App, name: str, zone: str | None = None) -> None:
-    r"""Remove a peer: this agent does not call it any more.
+    """Remove a peer: this agent no longer calls it.
 
-    \b
     Example:
       templemeads -c cluster.toml server remove portal
     """
@@ -345,16 +345,15 @@ def server_remove(app: App, name: str, zone: str | None = None) -> None:
 @_invite_options
 @pass_app
 def server_rotate(app: App, file: Path, *, allow_readable: bool = False, destroy: bool = False) -> None:
-    r"""Take over fresh keys of a peer; its url stays as it is.
+    """Import new keys of a peer; its url stays as it is.
 
-    \b
     Example:
       templemeads -c cluster.toml server rotate cluster-rotation.toml --destroy
     """
     invite = _load_invite(app, file, allow_readable=allow_readable)
     with app.edit() as config:
         config.service.rotate_server_keys(invite)
-    say(f"Took over the keys of the server {invite.peer}")
+    say(f"Imported the keys of the server {invite.peer}")
     _after_import(file, destroy=destroy)
 
 
@@ -365,8 +364,24 @@ def _load_invite(app: App, file: Path, *, allow_readable: bool) -> Invite:
 
 
 def _after_import(file: Path, *, destroy: bool) -> None:
-    if destroy:
-        file.unlink()
-        say(f"Deleted {file.absolute()}. {_RESTART}")
-    else:
+    if not destroy:
         say(f"{file.absolute()} still holds the keys: delete it. {_RESTART}")
+        return
+    try:
+        if file.is_symlink():
+            file.resolve().unlink()  # the keys are there
+        file.unlink()
+    except OSError as error:
+        raise Failure(
+            f"The keys are imported, but {file.absolute()} cannot be deleted ({error.strerror}). Delete it yourself"
+        ) from None
+    say(f"Deleted {file.absolute()}. {_RESTART}")
+
+
+def _raw_url(file: Path) -> str:
+    """Return the url of an invitation as written there, or an empty string."""
+    from paddington.config.files import read_checked
+    from paddington.config.toml import parse_toml
+
+    url = parse_toml(read_checked(file, "invitation").text, "The invitation").get("url")
+    return url if isinstance(url, str) else ""

@@ -1,4 +1,4 @@
-"""``run --reload``: starts the agent anew whenever its handler or configuration changes. For development."""
+"""``run --reload``: starts the agent again when its handler or configuration changes. For development."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Final
 
 import trio
 
-from cli.output import say
+from .output import say
 
-LOOK_SECONDS: Final = 0.5
-"""Between two looks at the files: the standard library has no event for them."""
+POLL_SECONDS: Final = 0.5
+"""Between two checks of the files: the standard library has no event for them."""
 
 SUFFIXES: Final = (".py", ".toml")
-MOST_FILES: Final = 10_000
+MAX_WATCHED_FILES: Final = 10_000
 
 
 async def run_reloading(command: list[str], watched: list[Path]) -> int:
-    """Run a command until it is interrupted, anew after each change of a file.
+    """Run a command until it is interrupted, and start it again after each change of a file.
 
     Args:
         command: The command and its arguments.
@@ -42,7 +42,7 @@ async def run_reloading(command: list[str], watched: list[Path]) -> int:
                 status = await process.wait()
             if caught:
                 return status
-            say("A file has changed: the agent is started anew", err=True)
+            say("A file has changed: restarting the agent", err=True)
 
 
 async def _until_signal(signals: AsyncIterator[int], caught: list[int], scope: trio.CancelScope) -> None:
@@ -53,7 +53,7 @@ async def _until_signal(signals: AsyncIterator[int], caught: list[int], scope: t
 
 async def _until_change(watched: list[Path], before: dict[Path, float], scope: trio.CancelScope) -> None:
     while await trio.to_thread.run_sync(_times, watched) == before:  # noqa: ASYNC110 - files have no event
-        await trio.sleep(LOOK_SECONDS)
+        await trio.sleep(POLL_SECONDS)
     scope.cancel(reason="a file has changed")
 
 
@@ -66,7 +66,7 @@ def _times(watched: list[Path]) -> dict[Path, float]:
     times: dict[Path, float] = {}
     for place in watched:
         for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-            if path.suffix in SUFFIXES and len(times) < MOST_FILES:
+            if path.suffix in SUFFIXES and len(times) < MAX_WATCHED_FILES:
                 try:
                     times[path] = path.stat().st_mtime
                 except OSError:

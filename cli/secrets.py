@@ -1,72 +1,104 @@
-"""``encryption``, ``secret`` and ``extra``: options of a handler, plain and encrypted."""
+"""`encryption`, `secret` and `extra`: options of a handler, plain and encrypted."""
 
 from __future__ import annotations
 
 import sys
-from typing import IO, TYPE_CHECKING
+from collections.abc import Callable
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from cli.app import App, pass_app
-from cli.group import Failure
-from cli.output import print_json, print_table, say, warn
+from .app import App, pass_app
+from .group import Failure, Group
+from .output import print_json, print_table, say, warn
 
 if TYPE_CHECKING:
-    from paddington.config.secrets import Encryption
+    from paddington.config.secrets import Encryption, SecretFormat
     from templemeads import AgentConfig
 
-LONGEST_VALUE = 65_536
-"""Bytes of a secret that are read."""
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+MAX_SECRET_CHARACTERS = 65_536
+"""Characters of a secret that are read."""
+
+
+def _format_option(function: Function) -> Function:
+    return click.option(
+        "--format",
+        "format_name",
+        type=click.Choice(["v0", "v1"]),
+        help="v0: agents older than 0.90 read it; v1: better protected. By default as the secrets already there.",
+    )(function)
 
 
 @click.command()
 @click.option("-e", "--environment", metavar="VARIABLE", help="The variable that holds the password.")
 @click.option(
-    "-s", "--simple", is_flag=True, help="The agent's own name is the password: hides, does not protect."
+    "-s",
+    "--simple",
+    is_flag=True,
+    help="Use the agent's name as the password. It hides secrets without protecting them.",
 )
-@click.option("--reencrypt", is_flag=True, help="Encrypt the secrets anew, so that they stay readable.")
+@click.option(
+    "--reencrypt",
+    is_flag=True,
+    help="Encrypt the secrets again with the new password, so that they stay readable.",
+)
+@click.option("-f", "--force", is_flag=True, help="Do it even if secrets can then no longer be read.")
+@_format_option
 @pass_app
-def encryption(app: App, environment: str | None, *, simple: bool, reencrypt: bool) -> None:
-    r"""Choose how secrets are protected.
+def encryption(
+    app: App,
+    environment: str | None,
+    *,
+    simple: bool,
+    reencrypt: bool,
+    force: bool,
+    format_name: str | None,
+) -> None:
+    """Choose how secrets are protected.
 
-    \b
     Example:
       OPENPORTAL_SECRET=... templemeads -c cluster.toml encryption --environment OPENPORTAL_SECRET
     """
     from paddington.config.secrets import EnvironmentEncryption, SimpleEncryption
 
     if environment is None and not simple:
-        raise click.UsageError("Say how: --environment VARIABLE (the password is its value), or --simple")
+        raise click.UsageError("Choose one: --environment VARIABLE (the password is its value), or --simple")
     chosen: Encryption = SimpleEncryption() if environment is None else EnvironmentEncryption(environment)
     with app.edit() as config:
         values = _open_all(config) if reencrypt else {}
         config.service.encryption = chosen
         for key, value in values.items():
-            config.set_secret(key, value)
-        lost = [] if reencrypt else _unreadable(config)
+            config.set_secret(key, value, _format(format_name))
+        lost = _unreadable(config)
+        if lost and not force:
+            raise Failure(
+                f"These secrets could not be read with that: {', '.join(lost)}. Nothing was changed. "
+                "Use --reencrypt to keep them, or --force to give them up"
+            )
     if simple:
         warn(
             "the password is the agent's name, which everybody knows: this hides secrets, it does not protect them"
         )
     if lost:
-        warn(f"these secrets cannot be read any more: {', '.join(lost)}. Store them again, or go back")
+        warn(f"these secrets can no longer be read: {', '.join(lost)}. Store them again, or go back")
     say(
         "Secrets are protected by "
         + ("the agent's name" if environment is None else f"the variable {environment}")
     )
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("-k", "--key", hidden=True)
 @click.option("-v", "--value", hidden=True)
 @click.option("--value-file", type=click.File("r"), hidden=True)
 @click.pass_context
 def secret(ctx: click.Context, key: str | None, value: str | None, value_file: IO[str] | None) -> None:
-    r"""Secrets of the handler, encrypted in the configuration.
+    """Manage the handler's secrets. They are stored encrypted in the configuration.
 
     The options of existing agents work too: secret --key KEY --value VALUE.
 
-    \b
     Example:
       templemeads -c cluster.toml secret set freeipa-password < password.txt
     """
@@ -79,28 +111,37 @@ def secret(ctx: click.Context, key: str | None, value: str | None, value_file: I
 
 @secret.command("set")
 @click.argument("key")
-@click.option(
-    "--value", help="The secret itself: others on this machine can see it in the list of processes."
-)
+@click.option("--value", help="The secret itself. Other users can see it in the list of processes.")
 @click.option("--value-file", type=click.File("r"), help="File with the secret; standard input by default.")
+@_format_option
 @pass_app
-def secret_set(app: App, key: str, value: str | None = None, value_file: IO[str] | None = None) -> None:
-    r"""Store a secret; read from standard input, or asked for on a terminal.
+def secret_set(
+    app: App,
+    key: str,
+    value: str | None = None,
+    value_file: IO[str] | None = None,
+    format_name: str | None = None,
+) -> None:
+    """Store a secret. It is read from standard input, or prompted for on a terminal.
 
-    \b
     Example:
       templemeads -c cluster.toml secret set freeipa-password --value-file password.txt
     """
     if value is not None:
-        warn("--value shows the secret to everybody who can list processes; leave it out to be asked for it")
-    elif value_file is None and sys.stdin.isatty():
+        warn("--value shows the secret to everyone who can list processes; without it you are prompted")
+    elif value_file is None and sys.stdin is not None and sys.stdin.isatty():
         value = click.prompt("Secret", hide_input=True, confirmation_prompt=True)
     else:
-        value = (value_file or sys.stdin).read(LONGEST_VALUE + 1).removesuffix("\n")
-    if not value or len(value) > LONGEST_VALUE:
-        raise Failure(f"A secret has 1 to {LONGEST_VALUE} characters")
+        if value_file is None and sys.stdin is None:
+            raise Failure("Standard input is closed: give the secret with --value-file")
+        try:
+            value = (value_file or sys.stdin).read(MAX_SECRET_CHARACTERS + 1).removesuffix("\n")
+        except UnicodeDecodeError:
+            raise Failure("The secret is not UTF-8 text. Encode it first, for example with base64") from None
+    if not value or len(value) > MAX_SECRET_CHARACTERS:
+        raise Failure(f"A secret has 1 to {MAX_SECRET_CHARACTERS} characters")
     with app.edit() as config:
-        config.set_secret(key, value)
+        config.set_secret(key, value, _format(format_name))
     say(f"Stored the secret {key}")
 
 
@@ -108,9 +149,8 @@ def secret_set(app: App, key: str, value: str | None = None, value_file: IO[str]
 @click.option("--json", "as_json", is_flag=True, help="Print data for programs.")
 @pass_app
 def secret_list(app: App, *, as_json: bool) -> None:
-    r"""List the secrets: their names, their form, and whether they open; never their values.
+    """List the secrets: name, format, and whether they can be decrypted; never their values.
 
-    \b
     Example:
       templemeads -c cluster.toml secret list
     """
@@ -121,7 +161,7 @@ def secret_list(app: App, *, as_json: bool) -> None:
     rows = [
         {
             "key": key,
-            "form": "old" if is_legacy_secret(config.extras[key]) else "v1",
+            "form": "v0" if is_legacy_secret(config.extras[key]) else "v1",
             "opens": key not in lost,
         }
         for key in _secrets_of(config)
@@ -139,9 +179,8 @@ def secret_list(app: App, *, as_json: bool) -> None:
 @click.argument("key")
 @pass_app
 def secret_remove(app: App, key: str) -> None:
-    r"""Remove a secret.
+    """Remove a secret.
 
-    \b
     Example:
       templemeads -c cluster.toml secret remove freeipa-password
     """
@@ -149,31 +188,30 @@ def secret_remove(app: App, key: str) -> None:
 
 
 @secret.command("reencrypt")
+@_format_option
 @pass_app
-def secret_reencrypt(app: App) -> None:
-    r"""Encrypt all secrets anew, in the present form; existing agents before 0.90 cannot read it.
+def secret_reencrypt(app: App, format_name: str | None) -> None:
+    """Encrypt all secrets again, each in the format that it has, or all in the one given.
 
-    \b
     Example:
-      templemeads -c cluster.toml secret reencrypt
+      templemeads -c cluster.toml secret reencrypt --format v1
     """
     with app.edit() as config:
         values = _open_all(config)
         for key, value in values.items():
-            config.set_secret(key, value)
-    say(f"Encrypted anew: {', '.join(values) or 'nothing, there are no secrets'}")
+            config.set_secret(key, value, _format(format_name))
+    say(f"Encrypted again: {', '.join(values) or 'nothing, there are no secrets'}")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("-k", "--key", hidden=True)
 @click.option("-v", "--value", hidden=True)
 @click.pass_context
 def extra(ctx: click.Context, key: str | None, value: str | None) -> None:
-    r"""Plain options of the handler, in the configuration.
+    """Manage the handler's options in the configuration. They are not encrypted.
 
     The options of existing agents work too: extra --key KEY --value VALUE.
 
-    \b
     Example:
       templemeads -c slurm.toml extra set slurm-cluster cluster1
     """
@@ -191,9 +229,8 @@ def extra(ctx: click.Context, key: str | None, value: str | None) -> None:
 @click.argument("value")
 @pass_app
 def extra_set(app: App, key: str, value: str) -> None:
-    r"""Store an option.
+    """Store an option.
 
-    \b
     Example:
       templemeads -c slurm.toml extra set slurm-cluster cluster1
     """
@@ -206,9 +243,8 @@ def extra_set(app: App, key: str, value: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print data for programs.")
 @pass_app
 def extra_list(app: App, *, as_json: bool) -> None:
-    r"""List the plain options.
+    """List the plain options.
 
-    \b
     Example:
       templemeads -c slurm.toml extra list
     """
@@ -225,9 +261,8 @@ def extra_list(app: App, *, as_json: bool) -> None:
 @click.argument("key")
 @pass_app
 def extra_remove(app: App, key: str) -> None:
-    r"""Remove an option.
+    """Remove an option.
 
-    \b
     Example:
       templemeads -c slurm.toml extra remove slurm-cluster
     """
@@ -243,7 +278,7 @@ def _remove(app: App, key: str, what: str) -> None:
 
 
 def _secrets_of(config: AgentConfig) -> list[str]:
-    from templemeads.config_check import looks_like_secret
+    from paddington.config.secrets import looks_like_secret
 
     return [key for key, value in config.extras.items() if looks_like_secret(value)]
 
@@ -260,12 +295,18 @@ def _unreadable(config: AgentConfig) -> list[str]:
     return lost
 
 
+def _format(name: str | None) -> SecretFormat | None:
+    from paddington.config.secrets import SecretFormat
+
+    return None if name is None else SecretFormat(name)
+
+
 def _open_all(config: AgentConfig) -> dict[str, str]:
     """Open every secret, or fail before anything is changed."""
     lost = _unreadable(config)
     if lost:
         raise Failure(
-            f"These secrets do not open with the present password: {', '.join(lost)}. "
+            f"These secrets cannot be decrypted with the current password: {', '.join(lost)}. "
             "Set the right one, or remove them and store them again"
         )
     return {key: value for key in _secrets_of(config) if (value := config.secret(key)) is not None}

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cli.app import App, pass_app
-from cli.control import ask
-from cli.group import Failure, stdout_is_terminal
-from cli.output import duration, harmless, print_line_json, say, size
-from cli.work import JOB_HEADERS, PEER_HEADERS, job_row, peer_row
+from .app import App, pass_app
+from .control import ask
+from .group import Failure, stdout_is_terminal
+from .output import duration, harmless, print_line_json, say, size
+from .work import JOB_HEADERS, PEER_HEADERS, job_row, peer_row
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,15 +25,14 @@ if TYPE_CHECKING:
     type=click.FloatRange(0.1, 60),
     default=1.0,
     show_default=True,
-    help="Seconds between looks.",
+    help="Seconds between refreshes.",
 )
-@click.option("-n", "--count", type=click.IntRange(1), help="Look so many times, and end.")
-@click.option("--json", "as_json", is_flag=True, help="Print a line of data for each look.")
+@click.option("-n", "--count", type=click.IntRange(1), help="Exit after N refreshes.", metavar="N")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each refresh.")
 @pass_app
 def top(app: App, delay: float, count: int | None, *, as_json: bool) -> None:
-    r"""Watch the running agent: peers, jobs, rates. Ctrl-C ends it.
+    """Watch the running agent live: peers, jobs, rates. Press Ctrl-C to stop.
 
-    \b
     Example:
       templemeads -c portal.toml top --delay 2
     """
@@ -69,11 +68,13 @@ def top(app: App, delay: float, count: int | None, *, as_json: bool) -> None:
 
 
 def _headline(found: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
-    totals = found["totals"]
+    totals, put = found["totals"], found["put"]
     return (
         f"{found['type']} {found['agent']}  up {duration(found['up_seconds'])}  {found['jobs']} jobs  "
         f"{found['handlers_running']} running  {found['handlers_waiting']} waiting  "
-        f"{totals['completed']} completed  {totals['failed']} failed  {_rate(found, before)} ended/s  "
+        f"put here {put['completed']} done {put['failed'] + put['expired']} failed  "
+        f"run here {totals['completed']} done {totals['failed'] + totals['expired']} failed  "
+        f"{_rate(found, before)} ended/s  "
         f"{found['cpu_percent']:.0f} % cpu  {size(found['memory_bytes'])}"
     )
 
@@ -82,7 +83,8 @@ def _rate(found: Mapping[str, Any], before: Mapping[str, Any] | None) -> str:
     if before is None:
         return "-"
     ended = [
-        sum(each["totals"][word] for word in ("completed", "failed", "expired")) for each in (found, before)
+        max(sum(each[key][word] for word in ("completed", "failed", "expired")) for key in ("totals", "put"))
+        for each in (found, before)
     ]
     seconds = max(1, found["up_seconds"] - before["up_seconds"])
     return f"{max(0, ended[0] - ended[1]) / seconds:.0f}"

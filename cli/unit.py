@@ -6,8 +6,12 @@ from string import Template
 from typing import Final
 
 SERVICE_UNIT: Final = Template("""\
-# The agent $name. Copy to /etc/systemd/system, and the configuration to /etc/templemeads/$name.toml (mode 0600, owner
-# templemeads). In that configuration: store = "sqlite:////var/lib/templemeads/$name/boards.db".
+# The agent $name, installed in /opt/$name, with its configuration in /etc/templemeads. As root, in the project's directory:
+#
+#   useradd --system --home-dir /var/lib/templemeads templemeads
+#   python3 -m venv /opt/$name && /opt/$name/bin/pip install .
+#   install -D -m 0600 -o templemeads agent.toml /etc/templemeads/$name.toml
+#   install -m 0644 $name.service /etc/systemd/system/ && systemctl enable --now $name
 [Unit]
 Description=templemeads agent $name
 Wants=network-online.target
@@ -17,7 +21,9 @@ After=network-online.target
 Type=notify
 NotifyAccess=main
 User=templemeads
-ExecStart=/usr/bin/env templemeads -c /etc/templemeads/$name.toml run
+# The password of encrypted secrets, such as OPENPORTAL_SECRET=...; the file belongs to root and has mode 0600.
+EnvironmentFile=-/etc/templemeads/$name.env
+ExecStart=$program -c /etc/templemeads/$name.toml run --store sqlite:////var/lib/templemeads/$name/boards.db
 # A hard restart ends the process with status 0, for systemd to start it again.
 Restart=always
 RestartSec=2
@@ -29,7 +35,9 @@ RuntimeDirectory=templemeads/$name
 RuntimeDirectoryMode=0700
 StateDirectory=templemeads/$name
 StateDirectoryMode=0700
+WorkingDirectory=/var/lib/templemeads/$name
 UMask=0077
+LimitNOFILE=65536
 
 NoNewPrivileges=yes
 CapabilityBoundingSet=

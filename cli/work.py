@@ -1,4 +1,4 @@
-"""``status``, ``jobs``, ``job``, ``put``, ``delete`` and ``notify``: work with the running agent."""
+"""``status``, ``jobs``, ``job``, ``put``, ``delete`` and ``notify``: ask the running agent, and give it work."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 
 import click
 
-from cli.app import App, pass_app
-from cli.control import JOB_FAILED, ask, ask_once
-from cli.group import NOT_IN_TIME, Failure, stdout_is_terminal
-from cli.output import duration, harmless, print_json, print_line_json, print_table, say, size
+from .app import App, pass_app
+from .completing import complete_command, complete_job, complete_peer
+from .control import JOB_FAILED, ask, ask_once
+from .group import NOT_IN_TIME, Failure, stdout_is_terminal
+from .output import duration, harmless, print_json, print_line_json, print_table, say, size
 
 STATES = ("created", "pending", "running", "complete", "error", "duplicate")
 
@@ -23,9 +24,8 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print data for pro
 @_json
 @pass_app
 def status(app: App, *, as_json: bool) -> None:
-    r"""Show the running agent, its peers and its boards.
+    """Show the running agent, its peers and its boards.
 
-    \b
     Example:
       templemeads -c portal.toml status
     """
@@ -38,12 +38,26 @@ def status(app: App, *, as_json: bool) -> None:
         f"{found['type']} agent {found['agent']} (templemeads {found['version']}, process {found['pid']}{stopping})"
     )
     say(f"up {duration(found['up_seconds'])}, {size(found['memory_bytes'])}, called at {found['url']}")
-    totals = found["totals"]
+    totals, put = found["totals"], found["put"]
     say(
         f"{found['jobs']} jobs on the boards, {found['handlers_running']} handlers running, "
-        f"{found['handlers_waiting']} waiting; {totals['completed']} completed, {totals['failed']} failed, "
-        f"{totals['expired']} expired so far"
+        f"{found['handlers_waiting']} jobs waiting for one"
     )
+    if put["unfinished"] or put["completed"] or put["failed"] or put["expired"]:
+        say(
+            f"put here: {put['completed']} completed, {put['failed']} failed, {put['expired']} expired, "
+            f"{put['unfinished']} unfinished; put to result {put['median_ms']:.0f} ms (median), {put['max_ms']:.0f} ms (max)"
+        )
+    if put["failures"]:
+        say(
+            "failed by kind: "
+            + ", ".join(f"{count} {kind}" for kind, count in sorted(put["failures"].items()))
+        )
+    if any(totals.values()):
+        say(
+            f"run here: {totals['completed']} completed, {totals['failed']} failed, {totals['expired']} expired; "
+            f"handlers took {found['job_ms']['median']:.0f} ms (median)"
+        )
     if found["refused"]:
         say(
             "refused: " + ", ".join(f"{count} {reason}" for reason, count in sorted(found["refused"].items()))
@@ -72,19 +86,25 @@ def peer_row(peer: Mapping[str, Any]) -> tuple[object, ...]:
 
 @click.command()
 @click.option(
-    "-s", "--state", "states", multiple=True, type=click.Choice(STATES), help="Only jobs in this state."
+    "-s",
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(STATES),
+    help="Only jobs in this state; may be repeated.",
 )
-@click.option("-p", "--peer", help="Only the board of this peer.")
-@click.option("-t", "--text", help="Only commands that contain this.")
+@click.option("-p", "--peer", help="Only the board of this peer.", shell_complete=complete_peer)
+@click.option("-t", "--text", help="Only jobs whose command contains this text.")
 @click.option(
     "-n",
     "--limit",
     type=click.IntRange(1),
     default=50,
     show_default=True,
-    help="At most so many, latest first.",
+    help="Show at most N jobs, newest first.",
+    metavar="N",
 )
-@click.option("-f", "--follow", is_flag=True, help="Stay, and print each change as it comes.")
+@click.option("-f", "--follow", is_flag=True, help="Keep running, and print each change when it happens.")
 @_json
 @pass_app
 def jobs(
@@ -97,9 +117,8 @@ def jobs(
     follow: bool,
     as_json: bool,
 ) -> None:
-    r"""List the jobs on the boards, or follow them.
+    """List the jobs on the boards, or follow them.
 
-    \b
     Examples:
       templemeads -c portal.toml jobs --state pending --state running
       templemeads -c portal.toml jobs --follow --json
@@ -138,19 +157,24 @@ def job_row(job_found: Mapping[str, Any]) -> tuple[object, ...]:
 
 
 @click.command()
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", shell_complete=complete_job)
 @click.option(
-    "-w", "--wait", is_flag=True, help="Wait for its end, and print its result as 'put --wait' does."
+    "-w",
+    "--wait",
+    is_flag=True,
+    help="Wait until it has finished, and print its result as 'put --wait' does.",
 )
 @click.option(
-    "-t", "--timeout", type=click.FloatRange(0, min_open=True), help="Seconds to wait; then status 5."
+    "-t",
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds to wait; exit status 5 when they are over.",
 )
 @_json
 @pass_app
 def job(app: App, job_id: str, timeout: float | None, *, wait: bool, as_json: bool) -> None:
-    r"""Show one job; the beginning of its id is enough.
+    """Show one job; the beginning of its id is enough.
 
-    \b
     Examples:
       templemeads -c portal.toml job 1f0c6a2b
       templemeads -c portal.toml job 1f0c6a2b --wait
@@ -186,22 +210,23 @@ def job(app: App, job_id: str, timeout: float | None, *, wait: bool, as_json: bo
 
 
 @click.command()
-@click.argument("command")
+@click.argument("words", metavar="PATH INSTRUCTION", nargs=-1, required=True, shell_complete=complete_command)
+@click.option("-w", "--wait", is_flag=True, help="Wait for the result; exit status 4 if it is an error.")
 @click.option(
-    "-w", "--wait", is_flag=True, help="Wait for the result, and end with status 4 if it is an error."
-)
-@click.option(
-    "-t", "--timeout", type=click.FloatRange(0, min_open=True), help="Seconds to wait; then status 5."
+    "-t",
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds to wait; exit status 5 when they are over.",
 )
 @click.option(
     "-l", "--lifetime", type=click.FloatRange(1), help="Seconds until the job expires; 120 by default."
 )
-@click.option("-z", "--zone", help="The zone of the next agent; needed where its name is in several.")
+@click.option("-z", "--zone", help="Zone of the next agent; needed when its name occurs in several.")
 @_json
 @pass_app
 def put(
     app: App,
-    command: str,
+    words: tuple[str, ...],
     timeout: float | None,
     lifetime: float | None,
     zone: str | None,
@@ -209,16 +234,18 @@ def put(
     wait: bool,
     as_json: bool,
 ) -> None:
-    r"""Put a job: COMMAND is its path and its instruction, as one word of the shell.
+    """Put a job on the board of the first agent on its path.
 
-    Interrupted while it waits, or out of time, it leaves the job where it is: 'job ID' shows it, 'delete ID' withdraws it.
+    PATH names the agents that the job travels, beginning with this one, such as portal.cluster. INSTRUCTION is what the
+    last agent shall do: 'templemeads grammar' lists them. Quotes are only needed for arguments with spaces.
 
-    \b
+    If you interrupt the command or its time runs out, the job goes on: 'job ID' shows it, 'delete ID' withdraws it.
+
     Examples:
-      templemeads -c portal.toml put 'portal.cluster add_user fred.proj.portal' --wait
-      templemeads -c portal.toml put 'portal.cluster get_users proj.portal' --wait --json
+      templemeads -c portal.toml put portal.cluster add_user fred.proj.portal --wait
+      templemeads -c portal.toml put portal.cluster get_users proj.portal --wait --json
     """
-    request: dict[str, Any] = {"do": "put", "command": command, "zone": zone, "wait": wait}
+    request: dict[str, Any] = {"do": "put", "command": " ".join(words), "zone": zone, "wait": wait}
     if lifetime is not None:
         request["lifetime"] = lifetime
     answers = (each for _, each in ask(app, request, seconds=timeout if wait else None))
@@ -226,16 +253,16 @@ def put(
 
 
 def _await(answers: Iterator[Mapping[str, Any]], timeout: float | None, *, wait: bool, as_json: bool) -> None:
-    """Show the progress of a job, and end as it does."""
+    """Show the progress of a job, and exit with the status of its result."""
     deadline = None if timeout is None else time.monotonic() + timeout
     watched = sys.stderr.isatty() and stdout_is_terminal() and not as_json
     found: Mapping[str, Any] = {}
-    told = None
+    shown = None
     try:
         for found in answers:
-            if found["state"] == "Running" and found["value"] not in (None, told) and not as_json:
-                told = found["value"]
-                say(f"… {told}", err=True)
+            if found["state"] == "Running" and found["value"] not in (None, shown) and not as_json:
+                shown = found["value"]
+                say(f"… {shown}", err=True)
             elif watched and wait and found["state"] in ("Pending", "Duplicate"):
                 say(f"… {found['state'].lower()}: job {found['id']}", err=True)
             if deadline is not None and time.monotonic() > deadline:
@@ -261,18 +288,17 @@ def _await(answers: Iterator[Mapping[str, Any]], timeout: float | None, *, wait:
 
 def _not_in_time(found: Mapping[str, Any], timeout: float | None) -> Failure:
     return Failure(
-        f"The job {found['id']} is {found['state'].lower()} after {timeout:g} s; it goes on", NOT_IN_TIME
+        f"The job {found['id']} is {found['state'].lower()} after {timeout:g} s; the job goes on", NOT_IN_TIME
     )
 
 
 @click.command()
-@click.argument("job_id", metavar="ID")
+@click.argument("job_id", metavar="ID", shell_complete=complete_job)
 @_json
 @pass_app
 def delete(app: App, job_id: str, *, as_json: bool) -> None:
-    r"""Withdraw a job that was put here: it leaves every board on its path, and its handler is stopped.
+    """Withdraw a job that was put here: it is removed from every board on its path, and its handler is cancelled.
 
-    \b
     Example:
       templemeads -c portal.toml delete 1f0c6a2b
     """
@@ -284,16 +310,16 @@ def delete(app: App, job_id: str, *, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("text")
+@click.argument("words", metavar="PATH EVENT", nargs=-1, required=True)
 @_json
 @pass_app
-def notify(app: App, text: str, *, as_json: bool) -> None:
-    r"""Send a notification along a path; nobody says whether it arrives.
+def notify(app: App, words: tuple[str, ...], *, as_json: bool) -> None:
+    """Send a notification along a path. Delivery is not confirmed.
 
-    \b
     Example:
-      templemeads -c cluster.toml notify 'cluster.portal user_added fred.proj.portal'
+      templemeads -c cluster.toml notify cluster.portal user_added fred.proj.portal
     """
+    text = " ".join(words)
     ask_once(app, {"do": "notify", "text": text})
     if as_json:
         print_json({"sent": text})

@@ -4,15 +4,18 @@ In one terminal:
 
     python examples/job.py portal
 
-and in another one, before or after that (the cluster finds the portal when it comes):
+and in another one, before or after that (the cluster connects when the portal is there):
 
     python examples/job.py cluster --invitation invitation.toml
 
-The portal asks for an account and has it removed again. Then it asks for what the cluster forbids, and ends with status 1.
+The portal asks for an account and has it removed again. Then it asks for something that the cluster refuses, and ends with
+status 1. Its jobs name users of its own, such as fred.proj.portal: an agent in between, and the command line, would refuse
+to pass on a portal's job for the users of another portal.
 """
 
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -33,9 +36,9 @@ from templemeads import (
 from templemeads.grammar import AddUser, RemoveUser
 
 COMMANDS = (
-    "portal.cluster add_user fred.proj.org",
-    "portal.cluster remove_user fred.proj.org",
-    "portal.cluster remove_user jane.admin.org",
+    "portal.cluster add_user fred.proj.portal",
+    "portal.cluster remove_user fred.proj.portal",
+    "portal.cluster remove_user jane.admin.portal",
 )
 
 
@@ -54,7 +57,7 @@ async def cluster_runner(envelope: Envelope) -> Job:
 
 
 async def portal_runner(envelope: Envelope) -> Job:
-    """The portal's handler: portals send jobs, they do not run any."""
+    """The portal's handler: portals send jobs and run none."""
     raise UnknownInstruction(envelope.job.instruction)
 
 
@@ -71,18 +74,18 @@ async def run_portal(url: str, ip: str, port: int, client_range: str, invitation
             click.echo(job.result())
 
 
-async def run_cluster(invitation: Path, patience: float) -> None:
+async def run_cluster(invitation: Path, patience: float, *, allow_readable: bool) -> None:
     """Run the cluster until the portal has gone."""
     with trio.move_on_after(patience):
         while not await trio.Path(invitation).exists():  # noqa: ASYNC110 - a file has no event
             await trio.sleep(0.1)
-    while not await serve_portal(invitation):
-        pass  # the portal was started anew and has written a new invitation
+    while not await serve_portal(invitation, allow_readable=allow_readable):
+        pass  # the portal was restarted and wrote a new invitation
 
 
-async def serve_portal(invitation: Path) -> bool:
+async def serve_portal(invitation: Path, *, allow_readable: bool) -> bool:
     """Run the cluster with an invitation; return False if that was replaced before the portal answered."""
-    invite = Invite.load(invitation)
+    invite = Invite.load(invitation, allow_readable=allow_readable)
     service = ServiceConfig.create("cluster")
     service.add_server(invite)
     async with open_agent(AgentConfig(service, AgentType.INSTANCE), cluster_runner) as agent:
@@ -92,9 +95,9 @@ async def serve_portal(invitation: Path) -> bool:
                     await agent.wait_for("portal", refusals=3)
                     break
                 except PeerRefusedError:
-                    if Invite.load(invitation) == invite:
+                    if Invite.load(invitation, allow_readable=allow_readable) == invite:
                         raise
-            if Invite.load(invitation) != invite:
+            if Invite.load(invitation, allow_readable=allow_readable) != invite:
                 return False
         await agent.wait_gone("portal")
         return True
@@ -128,9 +131,10 @@ def portal(url: str, ip: str, port: int, client_range: str, invitation: Path) ->
 @main.command()
 @click.option("--invitation", type=Path, required=True, help="File that the portal has written.")
 @click.option("--patience", default=5.0, show_default=True, help="Seconds to wait for that file.")
-def cluster(invitation: Path, patience: float) -> None:
+@click.option("--allow-readable", is_flag=True, help="Accept the file even if other users can read it.")
+def cluster(invitation: Path, patience: float, *, allow_readable: bool) -> None:
     """Run the cluster."""
-    trio.run(run_cluster, invitation, patience)
+    trio.run(partial(run_cluster, invitation, patience, allow_readable=allow_readable))
 
 
 if __name__ == "__main__":

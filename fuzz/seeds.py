@@ -11,7 +11,7 @@ from typing import Final
 
 from fuzz.targets import NOW, TARGETS
 from paddington import ServiceConfig
-from paddington.config.toml import format_toml
+from paddington.config.toml_edit import format_toml
 from templemeads import AgentConfig, AgentType
 from templemeads.grammar.explain import example
 from templemeads.grammar.table import instructions

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from .network import Network, TcpNetwork
     from .peer import Peer
     from .protocol.crypto import Key
+    from .protocol.sizes import always_fitting_characters, fits, max_payload_bytes
     from .service import Service, ServiceStatistics, open_service
 else:
     from .lazy import door
@@ -72,6 +73,9 @@ else:
             "ServiceConfig": "config.service_config",
             "ServiceStatistics": "service",
             "TcpNetwork": "network",
+            "always_fitting_characters": "protocol.sizes",
+            "fits": "protocol.sizes",
+            "max_payload_bytes": "protocol.sizes",
             "open_service": "service",
         },
     )
@@ -105,5 +109,8 @@ __all__ = [
     "ServiceConfig",
     "ServiceStatistics",
     "TcpNetwork",
+    "always_fitting_characters",
+    "fits",
+    "max_payload_bytes",
     "open_service",
 ]

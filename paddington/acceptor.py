@@ -1,9 +1,10 @@
 """The listening side: from an accepted stream to a primary connection.
 
-Every stream has a task of its own with a wall around it: whatever a caller does, and whatever goes wrong in
-serving it, ends that one connection and is counted. Nothing that a caller sends before its handshake is over
-gets an answer that tells why it was refused.
+Each stream has its own task with a wall around it: whatever a caller does, and whatever goes wrong while serving it,
+ends only that connection and is counted. Before its handshake is over, a caller never learns why it was refused.
 """
+
+from __future__ import annotations
 
 import errno
 import logging
@@ -29,6 +30,9 @@ logger: Final = logging.getLogger(__name__)
 PAUSE_SECONDS: Final = 0.5
 """Pause before accepting again when the system has no room for another connection."""
 
+ROOM_SECONDS: Final = 0.05
+"""The same pause after a stranger was dropped to make room."""
+
 
 @attrs.define(eq=False)
 class Acceptor:
@@ -36,7 +40,7 @@ class Acceptor:
 
     Attributes:
         host: The service.
-        gate: Counts the strangers that are inside.
+        gate: The places of connections that are not yet authenticated.
     """
 
     host: Host
@@ -49,19 +53,21 @@ class Acceptor:
 
         Args:
             listener: Where callers come; closed at the end.
-            nursery: Holds the tasks that serve them.
+            nursery: Runs the tasks that serve them.
         """
         async with listener:
             while True:
                 try:
                     stream = await listener.accept()
                 except OSError as exc:
-                    # Out of file descriptors or memory, mostly: it passes, and the service must outlive it.
+                    # Usually out of file descriptors or memory. It passes, and the service must survive it.
                     word = errno.errorcode.get(exc.errno or 0, "unknown")
                     self.host.refusals.note(
                         "accept", "Cannot accept a connection (%s): %s", word, explain(exc)
                     )
-                    await trio.sleep(PAUSE_SECONDS)
+                    full = exc.errno in {errno.EMFILE, errno.ENFILE}
+                    # A stranger who makes room lets the next caller in at once.
+                    await trio.sleep(ROOM_SECONDS if full and self.gate.drop_one() else PAUSE_SECONDS)
                 else:
                     nursery.start_soon(self._wall, stream, name="caller")
 
@@ -102,11 +108,12 @@ class Acceptor:
     async def _open(
         self, nursery: trio.Nursery, stream: trio.abc.Stream, address: IPAddress, *, behind_proxy: bool
     ) -> tuple[Place, Connection] | None:
-        """Go through the handshake, after which nothing of it is held any more; None where the service closes."""
+        """Do the handshake, after which nothing of it is held; None if the service closes."""
         host, limits = self.host, self.host.limits
         begun: tuple[Place, Connection] | None = None
         with (
-            holding(self.gate.enter(address, shared=behind_proxy)) as ticket,
+            trio.CancelScope() as place,
+            holding(self.gate.enter(address, place.cancel, shared=behind_proxy)) as ticket,
             host.opening(limits.handshake_seconds, "the handshake") as opening,
         ):
             websocket = await open_server(nursery, stream, limits)
@@ -118,14 +125,16 @@ class Acceptor:
                 unix_seconds=host.unix_time(),
             )
             begun = await self._shake_hands(websocket, handshake, opening, ticket, str(real))
-        return begun  # noqa: RET504 - the block may have ended without it
+        if ticket.dropped is not None:
+            raise HandshakeError(ticket.dropped, "it made room for a newer caller before it had proved a key")
+        return begun
 
     def _candidates(self, address: IPAddress) -> list[ClientConfig]:
         candidates = [
             client for client in self.host.config.clients if client.ip is not None and address in client.ip
         ]
         if not candidates:
-            raise HandshakeError("address", f"No client may call from {address}.")
+            raise HandshakeError("address", f"No client may call from {address}")
         return candidates
 
     def _real_address(self, address: IPAddress, headers: Headers, *, behind_proxy: bool) -> IPAddress:
@@ -139,14 +148,14 @@ class Acceptor:
         if not behind_proxy:
             self.host.refusals.note(
                 "proxy-header",
-                "%s: %s came from %s, which is no trusted proxy; the header is ignored",
+                "%s: %s came from %s, which is not a trusted proxy; the header is ignored",
                 self.host.config.name,
                 quoted(wanted),
                 address,
             )
             return address
         if len(values) > 1:
-            raise HandshakeError("proxy-header", f"The proxy sent {len(values)} headers {quoted(wanted)}.")
+            raise HandshakeError("proxy-header", f"The proxy sent {len(values)} headers {quoted(wanted)}")
         try:
             return parse_address(values[0].decode("latin-1").strip())
         except ConfigError as exc:
@@ -180,7 +189,7 @@ class Acceptor:
             while True:
                 answer = handshake.answer(client_is_secondary=True)
                 await websocket.send(answer.frame)
-                # Two answers per question's worth of time are enough for anyone.
+                # Answer at most two questions per polling interval.
                 earliest = trio.current_time() + limits.standby_poll_seconds / 2
                 opening.extend(limits.standby_answer_seconds, "the next question of a waiting client")
                 handshake.receive(await websocket.receive())
@@ -193,8 +202,8 @@ class Acceptor:
     async def _begin(self, websocket: WebSocket, answer: Answer, opening: Opening, caller: str) -> Connection:
         established = answer.established
         if established is None:
-            raise RuntimeError("an answer that names nobody secondary establishes the connection")
-        # Made before the answer goes out: its limits hold for whatever the peer sends next.
+            raise RuntimeError("an answer that calls nobody secondary must establish the connection")
+        # Made before the answer is sent, so that its limits apply to whatever the peer sends next.
         connection = Connection(
             websocket,
             established.session,

@@ -1,4 +1,6 @@
-"""Pauses between tries that grow, so that a peer that is away is not hammered. Pure."""
+"""Pauses between attempts that grow, so that a peer that is away is not hammered. Pure."""
+
+from __future__ import annotations
 
 from collections.abc import Callable
 
@@ -13,7 +15,7 @@ class Backoff:
 
     Attributes:
         limits: `dial_first_seconds`, `dial_factor`, `dial_longest_seconds` and `dial_jitter` of the service.
-        random: Gives a number from 0 to 1, evenly.
+        random: Returns a number from 0 to 1, evenly.
     """
 
     limits: Limits
@@ -24,15 +26,15 @@ class Backoff:
         self.reset()
 
     def pause(self) -> float:
-        """Give the seconds to wait now; the next pause is longer, up to the longest.
+        """Return the seconds to wait now; the next pause is longer, up to the longest.
 
-        The part `dial_jitter` of it is drawn by lot, so that a hundred peers of one server that restarts do
-        not call it back at the same instant.
+        The part `dial_jitter` of it is random, so that a hundred peers of a server that restarts do not call it at the
+        same instant.
         """
         full = self._next
         self._next = min(full * self.limits.dial_factor, self.limits.dial_longest_seconds)
         return full * (1 - self.limits.dial_jitter * self.random())
 
     def reset(self) -> None:
-        """Begin again with the first pause."""
+        """Start again with the first pause."""
         self._next = self.limits.dial_first_seconds

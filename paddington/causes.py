@@ -1,5 +1,7 @@
 """Why something on the network failed, in one sentence for people."""
 
+from __future__ import annotations
+
 import os
 import socket
 import ssl

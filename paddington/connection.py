@@ -549,7 +549,7 @@ class Connection:
     def _dues(self) -> tuple[float, float, float]:
         """When the line is given up since nothing is heard, and since nothing is taken, and a keepalive is owed."""
         stream, watchdog = self._websocket.stream, self._limits.watchdog_seconds
-        heard = max(self._last_heard, self._listening_since) + watchdog
+        heard = max(self._last_heard, self._listening_since, stream.progress_at) + watchdog
         return math.inf if stream.is_held else heard, stream.sending_since + watchdog, self._keepalive_due
 
     def _see_to_what_is_due(self) -> None:

@@ -1,5 +1,7 @@
 """What the listening and the dialling side of one running service share."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import math

@@ -1,4 +1,6 @@
-"""The dialling side: calls one server for as long as the service runs, and says why whenever that fails."""
+"""The dialling side: calls one server as long as the service runs, and reports why a call fails."""
+
+from __future__ import annotations
 
 import logging
 import random
@@ -23,20 +25,20 @@ from .websocket import WebSocket, open_client
 logger: Final = logging.getLogger(__name__)
 
 QUIET_SECONDS: Final = 60.0
-"""A failure that repeats itself is logged this often."""
+"""A failure that repeats is logged once in this time."""
 
 
 @attrs.frozen
 class DialFailure:
-    """One try that failed.
+    """One attempt that failed.
 
     Attributes:
-        peer: Who was called.
-        url: Where.
+        peer: The server that was called.
+        url: Its address.
         reason: Why, in one sentence.
-        refused: Whether the server hung up on our handshake or broke its rules: other keys, another address,
-            or no service of ours at all. More of the same will hardly help.
-        attempt: Number of the try since the last connection, from 1.
+        refused: Whether the server hung up on our handshake or broke its rules: it has other keys, does not know our
+            address, or is another kind of server. Trying again will hardly help.
+        attempt: Number of the attempt since the last connection, from 1.
     """
 
     peer: Peer
@@ -47,7 +49,7 @@ class DialFailure:
 
 
 DialFailed: TypeAlias = Callable[[DialFailure], None]
-"""Called after each try that failed."""
+"""Called after each attempt that failed."""
 
 
 @attrs.define(eq=False)
@@ -56,9 +58,9 @@ class Dialler:
 
     Attributes:
         host: The service.
-        server: Whom it calls.
-        failed: Called after each try that failed, or None.
-        failures: Tries that failed since the last connection.
+        server: The server that it calls.
+        failed: Called after each attempt that failed, or None.
+        failures: Attempts that failed since the last connection.
         last_failure: The last of them.
     """
 
@@ -68,7 +70,7 @@ class Dialler:
     failures: int = attrs.field(default=0, init=False)
     last_failure: DialFailure | None = attrs.field(default=None, init=False)
     _backoff: Backoff = attrs.field(init=False)
-    _began: float | None = attrs.field(default=None, init=False)
+    _began: Connection | None = attrs.field(default=None, init=False)
     _logged: tuple[str, float] = attrs.field(default=("", 0.0), init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -79,8 +81,8 @@ class Dialler:
         while not self.host.closing:
             await self._wall()
             if self._began is not None:
-                # A server that takes us and drops us at once must not be called in a tight loop.
-                if trio.current_time() - self._began >= self.host.limits.dial_seconds:
+                # A server that accepts us and drops us at once must not be called in a tight loop.
+                if self._was_good(self._began):
                     self._backoff.reset()
                 self._began = None
                 self.failures, self.last_failure = 0, None
@@ -89,6 +91,12 @@ class Dialler:
                 self._log(self.last_failure, pause)
             with self.host.opening(pause + 1, "a pause"):
                 await trio.sleep(pause)
+
+    def _was_good(self, connection: Connection) -> bool:
+        """Whether a connection brought a payload, or lasted as long as the pause that would follow it."""
+        statistics = connection.statistics()
+        lasted = trio.current_time() - statistics.since
+        return statistics.received > 0 or lasted >= self.host.limits.dial_first_seconds
 
     async def _wall(self) -> None:
         try:
@@ -102,7 +110,7 @@ class Dialler:
 
     def _fail(self, group: BaseExceptionGroup[BaseException], *, refused: bool) -> None:
         if self._began is not None:
-            return  # the connection has said why it ended
+            return  # the connection has reported why it ended
         self.failures += 1
         self.last_failure = DialFailure(
             self.server.peer, self.server.url, explain(group), refused, self.failures
@@ -111,9 +119,7 @@ class Dialler:
             try:
                 self.failed(self.last_failure)
             except Exception:
-                logger.exception(
-                    "%s: the function that is told of failed calls failed", self.host.config.name
-                )
+                logger.exception("%s: the function dial_failed failed", self.host.config.name)
 
     def _log(self, failure: DialFailure, pause: float) -> None:
         reason, when = self._logged
@@ -122,7 +128,7 @@ class Dialler:
             return
         self._logged = (failure.reason, now)
         logger.warning(
-            "%s: no connection with %s at %s (try %d): %s. Next try in %.1f s",
+            "%s: no connection with %s at %s (attempt %d): %s. Next attempt in %.1f s",
             self.host.config.name,
             failure.peer,
             failure.url,
@@ -139,7 +145,7 @@ class Dialler:
             nursery.cancel_scope.cancel(reason="the connection is over")
 
     async def _open(self, nursery: trio.Nursery) -> tuple[Place, Connection] | None:
-        """Go through the handshake, after which nothing of it is held any more; None where the service closes."""
+        """Do the handshake, after which nothing of it is held; None if the service closes."""
         host, limits, url = self.host, self.host.limits, Url.parse(self.server.url)
         begun: tuple[Place, Connection] | None = None
         with host.opening(limits.handshake_seconds, "the handshake") as opening:
@@ -186,7 +192,7 @@ class Dialler:
         except ConnectionLostError as exc:
             if waiting:
                 raise
-            # It tells nobody why, and we cannot know more (security case P22).
+            # The server does not say why, so we cannot know more (security case P22).
             raise HandshakeError(
                 "refused",
                 f"{exc}, during the handshake: it may have other keys for us, or not know our address",
@@ -198,7 +204,7 @@ class Dialler:
         await opening.done()
         place = self.host.roster.take(established.peer, established.info.epoch)
         if place is None:
-            raise RuntimeError("a peer that is called does not call")
+            raise RuntimeError("a peer that we call must not call us")
         connection = Connection(
             websocket,
             established.session,
@@ -209,5 +215,5 @@ class Dialler:
             dialled=True,
             caller=self.server.url,
         )
-        self._began = trio.current_time()
+        self._began = connection
         return place, connection

@@ -18,6 +18,8 @@
 No message carries a key, a password or a payload; where foreign text helps, it is quoted and cut.
 """
 
+from __future__ import annotations
+
 
 class PaddingtonError(Exception):
     """Root of every error raised here."""
@@ -86,9 +88,9 @@ class HandshakeError(ProtocolError):
     """The handshake is refused; close the connection without a word about the reason.
 
     Attributes:
-        reason: ``salts``, ``too-long``, ``not-opened``, ``malformed``, ``reflected``, ``repeated``,
-            ``zero-key``, ``name``, ``zone``, ``version``, ``downgrade``, ``out-of-turn``, ``kind`` or
-            ``exhausted``.
+        reason: `salts`, `too-long`, `not-opened`, `malformed`, `reflected`, `repeated`,
+            `zero-key`, `name`, `zone`, `version`, `downgrade`, `out-of-turn`, `kind` or
+            `exhausted`.
     """
 
 
@@ -96,6 +98,6 @@ class FrameError(ProtocolError):
     """A frame is refused and dropped; the connection stays.
 
     Attributes:
-        reason: ``too-long``, ``not-opened``, ``malformed``, ``reflected``, ``repeated``, ``bare``, ``kind``
-            or ``exhausted``.
+        reason: `too-long`, `not-opened`, `malformed`, `reflected`, `repeated`, `bare`, `kind`
+            or `exhausted`.
     """

@@ -8,6 +8,8 @@ They match by position, the peer first::
         case Disconnected(peer, reason): ...
 """
 
+from __future__ import annotations
+
 from typing import TypeAlias
 
 import attrs
@@ -28,7 +30,7 @@ class Connected:
 
     Attributes:
         peer: who it is with.
-        engine: what the peer calls its software, for instance ``paddington``.
+        engine: what the peer calls its software, for instance `paddington`.
         version: the version of that software, as the peer says it; any short printable text.
         since: seconds on the clock of the run.
     """
@@ -41,7 +43,7 @@ class Connected:
 
 @attrs.frozen
 class Received:
-    """A payload from this peer; ``repr`` tells its length only.
+    """A payload from this peer; `repr` tells its length only.
 
     Attributes:
         peer: who sent it.

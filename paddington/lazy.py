@@ -1,7 +1,7 @@
 """Doors of packages: each public name is fetched from its module when it is first asked for (PEP 562).
 
 Whoever imports a package for one name of it, or for one of its modules, then does not wait for all the others and their
-libraries. Type checkers see ordinary imports beside the door, under ``if TYPE_CHECKING``.
+libraries. Type checkers see ordinary imports beside the door, under `if TYPE_CHECKING`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 
 def door(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Make the ``__getattr__`` and ``__dir__`` of a package.
+    """Make the `__getattr__` and `__dir__` of a package.
 
     Args:
         package: Its name.

@@ -1,5 +1,7 @@
 """Every limit of a service by name, with its default and where the number comes from."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -25,29 +27,29 @@ def _whole(default: int, *, least: int = 1) -> int:
 
 
 def _as_seconds(value: object) -> float:
-    # bool is an int for Python, and ``true`` for a time is a mistake worth telling.
+    # bool is an int for Python, and `true` for a time is a mistake worth telling.
     if type(value) not in {int, float}:
-        raise ConfigError(f"A limit in seconds must be a number, not {quoted(repr(value))}.")
+        raise ConfigError(f"A limit in seconds must be a number, not {quoted(repr(value))}")
     return float(value)  # type: ignore[arg-type]
 
 
-def _is_whole(_: object, field: "attrs.Attribute[int]", value: object) -> None:
+def _is_whole(_: object, field: attrs.Attribute[int], value: object) -> None:
     if type(value) is not int:
-        raise ConfigError(f"Limit {field.name} must be a whole number, not {quoted(repr(value))}.")
+        raise ConfigError(f"Limit {field.name} must be a whole number, not {quoted(repr(value))}")
 
 
-def _at_least(least: float) -> Callable[[object, "attrs.Attribute[Any]", float], None]:
+def _at_least(least: float) -> Callable[[object, attrs.Attribute[Any], float], None]:
     # Any: attrs.Attribute is invariant, and fields of int and of float share this check.
-    def check(_: object, field: "attrs.Attribute[Any]", value: float) -> None:
+    def check(_: object, field: attrs.Attribute[Any], value: float) -> None:
         if not math.isfinite(value) or value < least:
-            raise ConfigError(f"Limit {field.name} must be at least {least:g} and finite, not {value!r}.")
+            raise ConfigError(f"Limit {field.name} must be at least {least:g} and finite, not {value!r}")
 
     return check
 
 
 @attrs.frozen
 class Limits:
-    """The limits of one service; table ``[service.limits]`` of its configuration.
+    """The limits of one service; table `[service.limits]` of its configuration.
 
     Page names below are those of the protocol description; *ours* marks a number of our own choice.
 
@@ -56,22 +58,25 @@ class Limits:
             (*newer-protocol*, section 6).
         handshake_frame_bytes: characters of one frame during the handshake; an honest one takes about 1200
             (ours).
-        frame_bytes: characters of a frame that we send to anyone, and that we take from a peer with numbered
-            payloads (*newer-protocol*, section 6).
-        legacy_frame_bytes: characters of a frame that we take from a peer without numbered payloads
-            (*wire*, section 6: their library's limit of one frame).
+        frame_bytes: characters of a frame to or from a peer with numbered payloads (*newer-protocol*, section 6).
+        legacy_frame_bytes: characters of a frame to or from a peer without numbered payloads (*wire*, section 6: their
+            library's limit of one frame).
+        dense_frame_bytes: bytes of a frame in the dense framing (ours; every payload that fits into a frame of
+            `legacy_frame_bytes` can be passed on).
         header_bytes: bytes of the upgrade request (ours; the same as common HTTP servers).
         unproductive_bytes: raw bytes since the last complete message, beyond one frame, before the line is
             cut (ours; ends streams of empty fragments and control frames).
         unauthenticated_connections: connections of all addresses that have not finished the handshake
             (*newer-protocol*, section 6).
         unauthenticated_per_address: the share of one address in those (ours).
+        reserved_descriptors: open files and sockets of the process that connections without a finished handshake never
+            take, so that peers, handlers and the store have them; at most half of RLIMIT_NOFILE (ours).
         standby_waiters: waiting connections of one peer (*wire*, section 4).
         standby_poll_seconds: a waiting client asks this often (*wire*, section 4).
         standby_answer_seconds: a waiting client that has not asked for so long is closed, and so is a server
             that has not answered (ours).
         watchdog_seconds: a line without any complete message for so long is closed (*wire*, section 5).
-        keepalive_seconds: pause before a ``KEEPALIVE`` is answered (*wire*, section 5).
+        keepalive_seconds: pause before a `KEEPALIVE` is answered (*wire*, section 5).
         send_queue: payloads waiting for the writer of one connection (ours).
         receive_queue: payloads waiting for the user of one connection, from which on nothing more is read; what the last
             frame and the last 32 KiB held beyond it is kept (ours).
@@ -93,10 +98,12 @@ class Limits:
     handshake_frame_bytes: int = _whole(16 * KIB, least=2 * KIB)
     frame_bytes: int = _whole(2 * MIB, least=SMALLEST_FRAME)
     legacy_frame_bytes: int = _whole(16 * MIB, least=SMALLEST_FRAME)
+    dense_frame_bytes: int = _whole(4 * MIB, least=SMALLEST_FRAME)
     header_bytes: int = _whole(16 * KIB, least=KIB)
     unproductive_bytes: int = _whole(64 * KIB, least=KIB)
     unauthenticated_connections: int = _whole(2048)
     unauthenticated_per_address: int = _whole(64)
+    reserved_descriptors: int = _whole(256, least=0)
     standby_waiters: int = _whole(16, least=0)
     standby_poll_seconds: float = _seconds(1)
     standby_answer_seconds: float = _seconds(30)
@@ -117,13 +124,13 @@ class Limits:
 
     def __attrs_post_init__(self) -> None:
         if self.dial_jitter > 1:
-            raise ConfigError(f"Limit dial_jitter must be between 0 and 1, not {self.dial_jitter!r}.")
+            raise ConfigError(f"Limit dial_jitter must be between 0 and 1, not {self.dial_jitter!r}")
         if self.dial_longest_seconds < self.dial_first_seconds:
-            raise ConfigError("Limit dial_longest_seconds must not be below dial_first_seconds.")
+            raise ConfigError("Limit dial_longest_seconds must not be below dial_first_seconds")
 
     @classmethod
     def from_table(cls, table: Mapping[str, object]) -> Self:
-        """Read a ``[service.limits]`` table; what is absent keeps its default.
+        """Read a `[service.limits]` table; what is absent keeps its default.
 
         Raises:
             ConfigError: a key that is no limit, or a value that it cannot have.
@@ -132,13 +139,13 @@ class Limits:
         for key in table:
             if key not in known:
                 raise ConfigError(
-                    f"There is no limit {quoted(key)}; the limits are {', '.join(sorted(known))}."
+                    f"There is no limit {quoted(key)}; the limits are {', '.join(sorted(known))}"
                 )
         # The validators hold the types, so what a TOML table gives may come in as it is.
         return cls(**table)  # type: ignore[arg-type]
 
     def to_table(self) -> dict[str, int | float]:
-        """Give the limits that differ from their defaults, as ``from_table`` reads them."""
+        """Return the limits that differ from their defaults, as `from_table` reads them."""
         default = type(self)()
         return {
             field.name: value

@@ -1,5 +1,7 @@
 """How services reach each other: the one seam between paddington and the operating system's sockets."""
 
+from __future__ import annotations
+
 import errno
 import socket
 import ssl
@@ -31,11 +33,11 @@ class Network(Protocol):
         ...
 
     def port_of(self, listener: trio.abc.Listener[trio.abc.Stream]) -> int:
-        """Give the port on which a listener listens."""
+        """Return the port on which a listener listens."""
         ...
 
     def address_of(self, stream: trio.abc.Stream) -> IPAddress:
-        """Give the address from which an accepted stream was called, canonical.
+        """Return the address from which an accepted stream was called, canonical.
 
         Raises:
             OSError: The caller is gone already.
@@ -80,14 +82,14 @@ class TcpNetwork:
         return [trio.SocketListener(sock)]
 
     def port_of(self, listener: trio.abc.Listener[trio.abc.Stream]) -> int:
-        """Give the port on which a listener of ours listens."""
+        """Return the port on which a listener of ours listens."""
         if not isinstance(listener, trio.SocketListener):
             raise TypeError(f"{listener!r} is no listener of this network")
         port: int = listener.socket.getsockname()[1]
         return port
 
     def address_of(self, stream: trio.abc.Stream) -> IPAddress:
-        """Give the other end's address, an IPv4-mapped one as IPv4."""
+        """Return the other end's address, an IPv4-mapped one as IPv4."""
         if not isinstance(stream, trio.SocketStream):
             raise TypeError(f"{stream!r} is no stream of this network")
         name = stream.socket.getpeername()

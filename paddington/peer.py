@@ -1,5 +1,7 @@
 """Who a connection is with: a name within a zone."""
 
+from __future__ import annotations
+
 from typing import Self
 
 import attrs
@@ -13,7 +15,7 @@ DEFAULT_ZONE = "default"
 
 @attrs.frozen(order=True, cache_hash=True)
 class Peer:
-    """A named service within a zone; written ``name@zone``.
+    """A named service within a zone; written `name@zone`.
 
     Attributes:
         name: the service's name. Its rules are held where it enters (configuration, invite).
@@ -25,18 +27,16 @@ class Peer:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``name@zone``; a bare name is in the default zone.
+        """Read `name@zone`; a bare name is in the default zone.
 
         Raises:
-            ConfigError: either part is empty, or there is more than one ``@``.
+            ConfigError: either part is empty, or there is more than one `@`.
         """
         name, at, zone = text.partition("@")
         if not at:
             zone = DEFAULT_ZONE
         if not name or not zone or "@" in zone:
-            raise ConfigError(
-                f"{quoted(text)} is not a peer: write name@zone, such as portal@{DEFAULT_ZONE}."
-            )
+            raise ConfigError(f"{quoted(text)} is not a peer: write name@zone, such as portal@{DEFAULT_ZONE}")
         return cls(name, zone)
 
     def __str__(self) -> str:

@@ -1,5 +1,7 @@
 """What is refused is counted always and logged now and then: nobody shall fill the disk by being refused."""
 
+from __future__ import annotations
+
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import math
+import resource
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Final
@@ -25,11 +26,12 @@ from .protocol.capabilities import FRAMINGS
 from .protocol.local import LocalService
 from .refusals import Refusals
 from .standby import Roster
+from .version import __version__
 
 logger: Final = logging.getLogger(__name__)
 
 ENGINE: Final = "paddington"
-VERSION: Final = "0.1.0"
+VERSION: Final = __version__
 
 
 @attrs.frozen
@@ -189,7 +191,7 @@ async def open_service(
         roster=Roster(limits),
         unix_time=unix_time,
     )
-    gate = Gate(limits)
+    gate = Gate(limits, descriptors=_descriptor_limit(host.network), others=lambda: len(host.roster.places))
     acceptor = Acceptor(host, gate)
     _warn_of_bare_lines(config)
     listeners = await _listen(host) if config.clients else []
@@ -222,6 +224,13 @@ async def open_service(
     finally:
         for listener in listeners:
             await trio.aclose_forcefully(listener)
+
+
+def _descriptor_limit(network: Network) -> int | None:
+    if not isinstance(network, TcpNetwork):
+        return None  # connections that take no descriptors
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return None if soft == resource.RLIM_INFINITY else soft
 
 
 async def _listen(host: Host) -> list[trio.abc.Listener[trio.abc.Stream]]:

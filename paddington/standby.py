@@ -10,6 +10,8 @@ same epoch as the primary, the two are one process, which calls again only after
 the old one is ended at once.
 """
 
+from __future__ import annotations
+
 import contextlib
 from collections import Counter
 from collections.abc import Iterator
@@ -66,14 +68,14 @@ class Roster:
         return dict(self._waiting)
 
     def connection(self, peer: Peer) -> Connection:
-        """Give the primary connection with a peer.
+        """Return the primary connection with a peer.
 
         Raises:
             PeerNotConnectedError: There is none.
         """
         place = self._places.get(peer)
         if place is None or place.connection is None:
-            raise PeerNotConnectedError(f"{peer} is not connected.")
+            raise PeerNotConnectedError(f"{peer} is not connected")
         return place.connection
 
     def take(self, peer: Peer, epoch: int | None) -> Place | None:
@@ -84,7 +86,7 @@ class Roster:
         return place
 
     def release(self, place: Place) -> None:
-        """Give the place back."""
+        """Return the place back."""
         if self._places.get(place.peer) is place:
             del self._places[place.peer]
         place.released.set()

@@ -4,6 +4,8 @@ The same WebSocket, handshake and session run over these streams as over sockets
 keepalives and years of backing off pass in milliseconds.
 """
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import itertools
@@ -244,8 +246,8 @@ class MemoryNetwork:
         self._address = parse_address(address)
         self._world = _World()
 
-    def at(self, address: str) -> "MemoryNetwork":
-        """Give a view of the same network for a service that calls from another address."""
+    def at(self, address: str) -> MemoryNetwork:
+        """Return a view of the same network for a service that calls from another address."""
         view = MemoryNetwork(address)
         view._world = self._world
         return view
@@ -290,13 +292,13 @@ class MemoryNetwork:
         return [listener]
 
     def port_of(self, listener: trio.abc.Listener[trio.abc.Stream]) -> int:
-        """Give the port of a listener of this network."""
+        """Return the port of a listener of this network."""
         if not isinstance(listener, MemoryListener):
             raise TypeError(f"{listener!r} is no listener of this network")
         return listener.port
 
     def address_of(self, stream: trio.abc.Stream) -> IPAddress:
-        """Give the address from which an accepted stream was called."""
+        """Return the address from which an accepted stream was called."""
         if not isinstance(stream, MemoryStream):
             raise TypeError(f"{stream!r} is no stream of this network")
         return stream.caller

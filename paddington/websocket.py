@@ -20,6 +20,8 @@ What the library does badly is made good here and in `paddington.stream`:
 No ping is ever sent: existing services take one for a message during the handshake.
 """
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Final
@@ -150,7 +152,7 @@ class WebSocket:
         self.stream.allow(frame_bytes + HEADER + chunk + margin, chunk=chunk)
 
     def hand_over(self, take: Callable[[Sequence[Message]], None], lost: Callable[[str], None]) -> None:
-        """Give all messages to a function from now on, those first that wait; they obey the limits set by now.
+        """Return all messages to a function from now on, those first that wait; they obey the limits set by now.
 
         Args:
             take: Takes the messages of one chunk without waiting, in the reader's task; whoever cannot keep up holds
@@ -176,11 +178,11 @@ class WebSocket:
         await self.stream.begin()
 
     def finish(self) -> None:
-        """Give the turn to write to the next."""
+        """Return the turn to write to the next."""
         self.stream.finish()
 
     async def write(self, messages: Sequence[Message]) -> None:
-        """Send messages in one go. For whoever has the turn.
+        """Send messages in one go. For callers who has the turn.
 
         Cancelled half-way, it leaves a broken connection behind.
 
@@ -321,7 +323,7 @@ class _Wire(wsproto.WSConnection):
         del self.handshake
 
     def events(self) -> Generator[Event, None, None]:
-        """Give the events that are no messages; messages are delivered on the way."""
+        """Return the events that are no messages; messages are delivered on the way."""
         connection = self.connection
         found = connection.events() if self._is_open and connection is not None else super().events()
         for event in found:
@@ -373,9 +375,9 @@ class _Wire(wsproto.WSConnection):
 async def open_client(
     nursery: trio.Nursery,
     stream: trio.abc.Stream,
-    url: "Url",
+    url: Url,
     headers: Sequence[tuple[bytes, bytes]],
-    limits: "Limits",
+    limits: Limits,
 ) -> WebSocket:
     """Open the dialling side of a WebSocket.
 
@@ -397,7 +399,7 @@ async def open_client(
     return websocket
 
 
-async def open_server(nursery: trio.Nursery, stream: trio.abc.Stream, limits: "Limits") -> WebSocket:
+async def open_server(nursery: trio.Nursery, stream: trio.abc.Stream, limits: Limits) -> WebSocket:
     """Open the listening side of a WebSocket; as `open_client`."""
     guarded = GuardedStream(stream, unproductive_limit=limits.header_bytes, chunk=CHUNK)
     websocket = WebSocket(guarded, wsproto.ConnectionType.SERVER)
@@ -409,7 +411,7 @@ async def _open(
     nursery: trio.Nursery,
     websocket: WebSocket,
     upgrade: Callable[[trio.Nursery], Awaitable[None]],
-    limits: "Limits",
+    limits: Limits,
 ) -> None:
     stream = websocket.stream
     opened = False

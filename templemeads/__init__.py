@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from .jobs.job import Job as Job
     from .jobs.job import Status as Status
     from .limits import Limits as Limits
-    from .links.peers import AgentPeer as AgentPeer
+    from .links.agent_peer import AgentPeer as AgentPeer
 else:
     from paddington.lazy import door
 
@@ -81,7 +81,7 @@ else:
             "Status": "jobs.job",
             "ErrorInfo": "jobs.error_info",
             "Limits": "limits",
-            "AgentPeer": "links.peers",
+            "AgentPeer": "links.agent_peer",
             "run_agent": "daemon.run",
             "grammar": "",
         },

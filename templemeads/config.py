@@ -1,27 +1,44 @@
 """The configuration of an agent: what it is, its service, and its options.
 
-On disk it is one TOML file with the keys ``agent``, ``[service]`` and ``[extras]`` of existing agents, and four of ours
-that they ignore: ``store``, ``handler``, ``control`` and ``[limits]``. Source: the protocol page *configuration*, section 1.
+On disk it is one TOML file with the keys ``agent``, ``[service]`` and ``[extras]`` of existing agents, and five of ours
+that they ignore: ``store``, ``handler``, ``control``, ``healthcheck_ip`` and ``[limits]``. Source: the protocol page
+*configuration*, section 1.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Final, Self, overload
 
 import attrs
-import tomlkit
 
 from paddington import ConfigError, ServiceConfig
-from paddington.config.files import read_checked, write_private
+from paddington.config.files import NewFile, read_checked, write_files
+from paddington.config.secrets import SecretFormat, fitting_format
 from paddington.config.service_config import WHOLE_TABLES
-from paddington.config.toml import TableReader, edit_toml, format_toml, parse_toml, update
+from paddington.config.toml import TableReader, parse_toml
+from paddington.config.toml_edit import edited_toml, format_toml
 
 from .agent_type import AgentType
 from .errors import ParseError
 from .limits import Limits
+
+ROLE_TABLES: Final = ("bridge", "dashboard", "quota_engines", "user_volumes", "project_volumes")
+"""Root tables of configuration files that the ready-made agents read for themselves."""
+
+
+def _check_ip(_: object, attribute: attrs.Attribute[str | None], value: str | None) -> None:
+    if value is None:
+        return
+    try:
+        ip_address(value)
+    except ValueError:
+        raise ConfigError(
+            f'"{attribute.name}" must be an IP address such as "127.0.0.1", not {value[:60]!a}'
+        ) from None
 
 
 @attrs.define
@@ -32,10 +49,12 @@ class AgentConfig:
         service: Its name, address, keys and peers.
         agent_type: What it is.
         extras: Free options and encrypted secrets.
-        store: Where its boards are kept: ``sqlite:///path/to/file``, or ``memory:``, which None stands for too.
+        store: Where its boards are: ``sqlite:///path/to/file``, or ``memory:``, which None stands for too.
         handler: The handler as ``package.module:name`` or ``file.py:name``, for the command line.
         control: Path of the control socket, for the command line.
+        healthcheck_ip: Address of the health endpoint, or None for loopback.
         limits: How much it takes on.
+        tables: What stands in the root tables that ready-made agents read (`ROLE_TABLES`), by name.
 
     """
 
@@ -45,7 +64,9 @@ class AgentConfig:
     store: str | None = attrs.field(default=None, kw_only=True)
     handler: str | None = attrs.field(default=None, kw_only=True)
     control: str | None = attrs.field(default=None, kw_only=True)
+    healthcheck_ip: str | None = attrs.field(default=None, kw_only=True, validator=_check_ip)
     limits: Limits = attrs.field(factory=Limits, kw_only=True)
+    tables: dict[str, Any] = attrs.field(factory=dict, kw_only=True, repr=False)  # Any: what TOML tables hold
 
     @property
     def name(self) -> str:
@@ -73,14 +94,25 @@ class AgentConfig:
         stored = self.extras.get(key)
         return None if stored is None else self.service.decrypt_secret(stored)
 
-    def set_secret(self, key: str, value: str) -> None:
-        """Encrypt a text and keep it under ``[extras]``.
+    def set_secret(self, key: str, value: str, secret_format: SecretFormat | None = None) -> None:
+        """Encrypt a string and store it under `[extras]`.
+
+        Args:
+            key: Its name.
+            value: The secret.
+            secret_format: How to write it. By default as the secret that it replaces; otherwise as version 0 if all
+                present secrets are, so that the agents that read them can read it, and as version 1 if not.
 
         Raises:
             ConfigError: No encryption is chosen, or its variable is not set.
 
         """
-        self.extras[key] = self.service.encrypt_secret(value)
+        chosen = (
+            fitting_format(self.extras.values(), self.extras.get(key))
+            if secret_format is None
+            else secret_format
+        )
+        self.extras[key] = self.service.encrypt_secret(value, chosen)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, allow_readable: bool = False) -> Self:
@@ -131,7 +163,9 @@ class AgentConfig:
             store=reader.optional_text("store"),
             handler=reader.optional_text("handler"),
             control=reader.optional_text("control"),
+            healthcheck_ip=reader.optional_text("healthcheck_ip"),
             limits=read_limits,
+            tables={name: reader.table(name).values for name in ROLE_TABLES if reader.has(name)},
         )
 
     def to_toml(self) -> dict[str, Any]:
@@ -141,41 +175,48 @@ class AgentConfig:
             "store": self.store,
             "handler": self.handler,
             "control": self.control,
+            "healthcheck_ip": self.healthcheck_ip,
             "service": self.service.to_toml(),
             "extras": self.extras,
             "limits": self.limits.to_table() or None,
+            **self.tables,
         }
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the configuration to a file of mode 0600; comments, order and foreign keys of an older one survive.
+    def save(
+        self, path: str | os.PathLike[str], *, keep_group: bool = False, together_with: Sequence[NewFile] = ()
+    ) -> None:
+        """Write the configuration to a file of mode 0600. An existing file is edited: comments, order and other keys stay.
+
+        Args:
+            path: The file; if it is a symbolic link, the file that it means.
+            keep_group: Whether a group that may read an existing file, and is not our own, still may.
+            together_with: Files that are written with it, such as an invitation: all or none.
 
         Raises:
-            ConfigError: The file cannot be written, or what is there is no TOML.
+            ConfigError: A file cannot be written or edited; all are as they were.
 
         """
+        edit = NewFile(path=Path(path), text=self._text_for(path), edit=True, keep_group=keep_group)
+        # Last: after a crash in between, there is an invitation that opens nothing, not keys that nobody has.
+        write_files([*together_with, edit])
+
+    def create(self, path: str | os.PathLike[str], *, replace: bool = False) -> None:
+        """Write the configuration to a new file of mode 0600; nothing of an older file stays but its owner.
+
+        Args:
+            path: The file.
+            replace: Whether an existing file is replaced; otherwise it is an error.
+
+        Raises:
+            ConfigError: The file exists or cannot be written; it is as it was.
+
+        """
+        text = format_toml(self.to_toml())
+        write_files([NewFile(path=Path(path), text=text, replace=replace, edit=True)])
+
+    def _text_for(self, path: str | os.PathLike[str]) -> str:
         if not Path(path).exists():
-            write_private(path, format_toml(self.to_toml()))
-            return
+            return format_toml(self.to_toml())
         file = read_checked(path, "configuration")
-        document = edit_toml(file.text, f"The configuration {str(file.path)[:300]!r}")
-        update(document, self.to_toml(), whole=WHOLE_TABLES | {"extras"})
-        write_private(path, tomlkit.dumps(document))
-
-
-def store_path(store: str | None) -> Path | None:
-    """Return the file of a ``sqlite:///path`` setting, or None for boards in memory.
-
-    Three slashes are followed by a path relative to the working directory, four by an absolute one.
-
-    Raises:
-        ConfigError: It is no such setting.
-
-    """
-    if store is None or store in {"memory", "memory:", "memory://"}:
-        return None
-    prefix = "sqlite:///"
-    if not store.startswith(prefix) or len(store) == len(prefix):
-        raise ConfigError(
-            f"{store[:100]!a} is no store: write sqlite:///boards.db, sqlite:////var/lib/agent/boards.db or memory:"
-        )
-    return Path(store[len(prefix) :])
+        source = f"The configuration {str(file.path)[:300]!r}"
+        return edited_toml(file.text, self.to_toml(), source, whole=WHOLE_TABLES | {"extras"})

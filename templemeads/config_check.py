@@ -15,15 +15,27 @@ from typing import Any, Final
 import attrs
 
 from paddington import ConfigError, ServiceConfig
-from paddington.config.secrets import PREFIX
+from paddington.config.secrets import PREFIX, looks_like_secret
 from paddington.config.service_config import HEALTHCHECK_KEY
 from paddington.config.toml import parse_toml
+from paddington.config.url import dropped_path
 
-from .config import AgentConfig, store_path
+from .config import AgentConfig
 from .errors import ParseError
+from .store_url import parse_store
 from .text import quoted
 
-_ROOT_KEYS: Final = ("agent", "store", "handler", "control", "service", "extras", "limits", "bridge")
+_ROOT_KEYS: Final = (
+    "agent",
+    "store",
+    "handler",
+    "control",
+    "healthcheck_ip",
+    "service",
+    "extras",
+    "limits",
+    "bridge",
+)
 _SERVICE_KEYS: Final = (
     "name", "url", "ip", "port", HEALTHCHECK_KEY, "proxy_header", "trusted_proxy", "servers", "clients", "encryption",
     "limits",
@@ -53,8 +65,6 @@ _SOUND_CLIENT: Final[Mapping[str, Any]] = {
     "inner_key": {"data": "01" * 32},
     "outer_key": {"data": "02" * 32},
 }
-
-_LEGACY_SECRET: Final = re.compile(r"(?:[0-9a-fA-F]{2}){40,}")
 
 
 @attrs.frozen
@@ -98,7 +108,21 @@ def check_config(text: str) -> list[Problem]:
             problems.append(Problem(lines.find("service"), _told(error)))
         else:
             problems += _advise(config, lines)
+            problems += _dropped_paths(document, lines)
     return sorted(problems, key=lambda problem: problem.line or 0)
+
+
+def _dropped_paths(document: Mapping[str, Any], lines: _Lines) -> Iterator[Problem]:
+    service = document["service"]
+    urls = [(service["url"], lines.find("service", "url"))]
+    urls += [
+        (server.get("url"), lines.find("service", "servers", "url", index=index))
+        for index, server in enumerate(service["servers"])
+    ]
+    for url, line in urls:
+        if url and (path := dropped_path(url)) is not None:
+            text = f"the path {quoted(path)} is dropped because the port is the default one; use another port or no path"
+            yield Problem(line, text, is_error=False)
 
 
 def advise(config: AgentConfig) -> list[str]:
@@ -106,24 +130,19 @@ def advise(config: AgentConfig) -> list[str]:
     return [problem.text for problem in _advise(config, _Lines(""))]
 
 
-def looks_like_secret(value: str) -> bool:
-    """Whether an entry of ``[extras]`` is, or could be, an encrypted value."""
-    return value.startswith(PREFIX) or _LEGACY_SECRET.fullmatch(value) is not None
-
-
 # -- parts -----------------------------------------------------------------------------------------------------------
 
 
 def _check_root(document: Mapping[str, Any], lines: _Lines) -> Iterator[Problem]:
     yield from _unknown(document, (*_ROOT_KEYS, *_ROLE_KEYS), lines, ())
-    for key in ("agent", "limits", "handler", "control"):
+    for key in ("agent", "limits", "handler", "control", "healthcheck_ip"):
         if key in document or key == "agent":
             part = {"agent": "Portal", "service": dict(_SOUND)} | {
                 key: document[key] for key in [key] if key in document
             }
             yield from _tried(lines.find(key), AgentConfig.from_toml, part, "")
     if isinstance(store := document.get("store"), str):
-        yield from _tried(lines.find("store"), store_path, store)
+        yield from _tried(lines.find("store"), parse_store, store)
     elif "store" in document:
         yield Problem(lines.find("store"), '"store" must be a text such as "sqlite:///boards.db"')
 

@@ -79,9 +79,15 @@ class Limits:
         updates_queued: Control commands (not jobs) that wait for one slow peer; more are dropped, with a warning.
         queued_characters: Characters of control commands and of deleted jobs that wait for one slow peer; more are dropped.
         store_backlog: Changes that may wait for the store before links stop reading until it has caught up.
+        store_patience_seconds: How long a commit is tried again while the store is locked by another process, full, or
+            away; answers are late then. After that the agent stops.
         refusal_log_seconds: One peer's refusals of one kind are logged at most once in this time.
         portal_routes: Portal routes that one peer may tell in a zone; further ones are skipped.
         visited_names: Names in a ``HealthCheck``; a longer list is refused.
+        control_callers: Callers of the control socket that are served at once; further ones are refused.
+        control_seconds: What such a caller gets to take each line of an answer; then the agent hangs up.
+        http_connections: Connections to the health endpoint at once; further ones are closed.
+        http_seconds: What a caller of the health endpoint gets to send a request, and to take an answer.
 
     """
 
@@ -106,9 +112,14 @@ class Limits:
     updates_queued: int = _whole(1_000)
     queued_characters: int = _whole(8 * 2**20)
     store_backlog: int = _whole(10_000)
+    store_patience_seconds: float = _seconds(60)
     refusal_log_seconds: float = _seconds(60)
     portal_routes: int = _whole(256)
     visited_names: int = _whole(1_000)
+    control_callers: int = _whole(64)
+    control_seconds: float = _seconds(30)
+    http_connections: int = _whole(64)
+    http_seconds: float = _seconds(10)
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any]) -> Self:

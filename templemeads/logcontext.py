@@ -12,13 +12,12 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Final
 
-from .jobs.job import printable
-from .operations.health import timestamp
+from .text import printable, timestamp
 
 _NOTHING: Final[Mapping[str, object]] = {}
 _words: Final[ContextVar[Mapping[str, object]]] = ContextVar("templemeads_log_words", default=_NOTHING)
 
-LONGEST_MESSAGE: Final = 2_000
+MAX_MESSAGE_CHARACTERS: Final = 2_000
 """Characters of a message that are kept for diagnostics."""
 
 
@@ -50,6 +49,19 @@ def bound_words() -> dict[str, str]:
     return {name: str(word) for name, word in _words.get().items()}
 
 
+def words_of(record: logging.LogRecord) -> Mapping[str, object]:
+    """Return the words of a record: those that `keep_words` has put there, or else those that are bound now."""
+    words: Mapping[str, object] = record.__dict__.get(_ATTRIBUTE, _NOTHING)
+    return words or _words.get()
+
+
+def keep_words(record: logging.LogRecord) -> None:
+    """Put the words that are bound now into a record, for a handler that formats it later in another thread."""
+    record.__dict__[_ATTRIBUTE] = _words.get()
+
+
+_ATTRIBUTE: Final = "templemeads_words"
+
 _LEVELS: Final = (
     (logging.ERROR, "ERROR"),
     (logging.WARNING, "WARN"),
@@ -64,7 +76,7 @@ def level_word(level: int) -> str:
 
 
 class RecentLogs(logging.Handler):
-    """Keeps the last records for diagnostics.
+    """Remembers the latest records for diagnostics, and formats them only when they are asked for.
 
     Args:
         most: How many.
@@ -73,29 +85,40 @@ class RecentLogs(logging.Handler):
 
     def __init__(self, most: int = 500) -> None:
         super().__init__()
-        self._kept: deque[tuple[str | None, str | None, dict[str, str]]] = deque(maxlen=most)
+        self._latest: deque[tuple[float, int, str, object, object, Mapping[str, object]]] = deque(maxlen=most)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record, as one harmless line."""
-        words = bound_words()
-        entry = {
-            "timestamp": timestamp(record.created),
-            "level": level_word(record.levelno),
-            "target": record.name,
-            "message": printable(record.getMessage(), LONGEST_MESSAGE),
-        }
-        self._kept.append((words.get("agent"), words.get("peer"), entry))
+        """Remember a record."""
+        message, arguments = record.msg, record.args
+        if isinstance(arguments, Mapping) or any(isinstance(each, BaseException) for each in arguments or ()):
+            # An exception would keep its frames alive, and a mapping may change.
+            message, arguments = record.getMessage(), ()
+        self._latest.append(
+            (record.created, record.levelno, record.name, message, arguments, words_of(record))
+        )
 
     def newest(self, agent: str, *, asker: str | None = None) -> list[dict[str, str]]:
-        """Return the records of an agent, newest first.
+        """Return the records of an agent, newest first, each as one harmless line.
 
         Args:
             agent: Its name; records of no agent in particular are among them.
             asker: ``name@zone`` of a peer, which sees nothing of what concerns other peers; None sees everything.
 
         """
-        return [
-            entry
-            for logged_by, peer, entry in reversed(self._kept)
-            if logged_by in (None, agent) and (asker is None or peer in (None, asker))
-        ]
+        found = []
+        for created, level, name, message, arguments, words in reversed(self._latest):
+            logged_by, peer = _text(words.get("agent")), _text(words.get("peer"))
+            if logged_by in (None, agent) and (asker is None or peer in (None, asker)):
+                text = str(message) % arguments if arguments else str(message)
+                entry = {
+                    "timestamp": timestamp(created),
+                    "level": level_word(level),
+                    "target": name,
+                    "message": printable(text, MAX_MESSAGE_CHARACTERS),
+                }
+                found.append(entry)
+        return found
+
+
+def _text(word: object) -> str | None:
+    return None if word is None else str(word)

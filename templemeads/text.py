@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import UTC, datetime
 
 LONGEST_QUOTE = 72
 """Characters of foreign text that one message shows: leaves room for the rest of a line of 110."""
@@ -43,6 +44,16 @@ def visible(text: str) -> str:
     return "".join(character if character in '"\\' else _visible(character) for character in text)
 
 
+def well_formed(text: str) -> str:
+    r"""Return the text with each half of a surrogate pair written as ``\udce9``, so that it has a UTF-8 form.
+
+    Python reads bytes of file names and of other programs' output that are not UTF-8 as such halves.
+    """
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def pointed(text: str, position: int, *, limit: int = LONGEST_QUOTE) -> tuple[str, str]:
     """Show a place in a text: a line of it, and a line with a caret under the place.
 
@@ -72,3 +83,13 @@ def printable(text: str, longest: int = 500) -> str:
         return text
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:longest])
     return shown if len(text) <= longest else f"{shown}…"
+
+
+def timestamp(seconds: float) -> str:
+    """Return a time in the form in which agents write it: RFC 3339, UTC, ``Z``.
+
+    Args:
+        seconds: Since 1970 UTC.
+
+    """
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

@@ -1,3 +1,5 @@
-"""The version of this software; the packaging reads it from here."""
+"""The version of this software."""
 
-__version__ = "0.1.0"
+from paddington.version import __version__
+
+__all__ = ["__version__"]

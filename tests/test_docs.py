@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -24,9 +25,17 @@ def free_ports(count):
     return ports
 
 
+@pytest.fixture
+def short_path():
+    """A directory whose name leaves room for that of a control socket, which has at most 100 bytes."""
+    with tempfile.TemporaryDirectory(prefix="tutorial-") as directory:
+        yield Path(directory)
+
+
 @pytest.mark.slow
 @pytest.mark.processes
-def test_the_tutorial_does_what_it_says(tmp_path):
+def test_the_tutorial_does_what_it_says(short_path):
+    tmp_path = short_path
     text = (ROOT / "docs" / "tutorial.md").read_text()
     for port, free in zip(("6501", "6502"), free_ports(2), strict=True):
         text = text.replace(port, str(free))
@@ -44,7 +53,9 @@ def test_the_tutorial_does_what_it_says(tmp_path):
     bin_directory = tmp_path / "bin"
     bin_directory.mkdir()
     command = bin_directory / "templemeads"
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "from cli.main import main; main()" "$@"\n')
+    command.write_text(
+        f'#!/bin/sh\nexec "{sys.executable}" -c "from templemeads.cli.main import main; main()" "$@"\n'
+    )
     command.chmod(0o755)
     environment = {
         name: value
@@ -64,6 +75,9 @@ def test_the_tutorial_does_what_it_says(tmp_path):
     )
     try:
         output, _ = process.communicate(timeout=90)
+    except subprocess.TimeoutExpired as expired:
+        logs = "\n".join(path.read_text() for path in tmp_path.rglob("log"))
+        pytest.fail(f"not finished after 90 s:\n{(expired.output or b'').decode()}\n{logs}")
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)

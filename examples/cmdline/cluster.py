@@ -5,8 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # only needed where templemeads is not installed
 
-from cli import AgentDefaults, agent_app
 from templemeads import AgentType, Envelope, Handlers, JobError, UserIdentifier, UserMapping
+from templemeads.cli import AgentDefaults, agent_app
 from templemeads.grammar import AddUser, RemoveUser
 
 handlers = Handlers()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # only needed where templemeads is not installed
 
-from cli import AgentDefaults, agent_app
 from templemeads import AgentType, refuse_every_job
+from templemeads.cli import AgentDefaults, agent_app
 
 main = agent_app(
     AgentDefaults(agent_type=AgentType.PORTAL, name="portal", config_file="example-portal.toml", port=8090),

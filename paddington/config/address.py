@@ -4,6 +4,8 @@ Families never mix: an IPv4 range holds IPv4 addresses only. The one exception i
 which is an IPv4 address in disguise and is turned into one before anything is compared.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -17,10 +19,10 @@ from ..text import quoted
 IPAddress: TypeAlias = IPv4Address | IPv6Address
 IPNetwork: TypeAlias = IPv4Network | IPv6Network
 
-LONGEST = 64
+MAX_RANGE_CHARACTERS = 64
 """Longest text of one address or range; the longest that parses has 43 characters."""
 
-MOST_ITEMS = 1024
+MAX_ADDRESSES = 1024
 """Most addresses and ranges in one list."""
 
 _HOW = 'Write one like "10.0.0.7", "10.1.0.0/16" or "2001:db8::/32"'
@@ -34,7 +36,7 @@ def parse_address(text: str) -> IPAddress:
     Raises:
         ConfigError: The text is no address, leaves out parts, has leading zeros, a scope, a port or brackets.
     """
-    if len(text) <= LONGEST and text.isascii():
+    if len(text) <= MAX_RANGE_CHARACTERS and text.isascii():
         try:
             return IPv4Address(text)
         except ValueError:
@@ -73,14 +75,14 @@ class Range:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``a.b.c.d/n`` (octets may be left out from the right), ``a.b.c.d/m.m.m.m`` or an IPv6 prefix.
+        """Read `a.b.c.d/n` (octets may be left out from the right), `a.b.c.d/m.m.m.m` or an IPv6 prefix.
 
         One to four octets without a slash parse too, as 32 bits: existing files may have them.
 
         Raises:
             ConfigError: The text is no range, or its mask has holes.
         """
-        if len(text) > LONGEST or not text.isascii():
+        if len(text) > MAX_RANGE_CHARACTERS or not text.isascii():
             raise ConfigError(f"{quoted(text)} is not a range of addresses. {_HOW}")
         base, slash, mask = text.partition("/")
         try:
@@ -126,7 +128,7 @@ class Addresses:
 
     @classmethod
     def from_toml(cls, value: object) -> Self:
-        """Read the forms that files have: a text, ``{IP = text}``, ``{Range = text}``, ``{List = [...]}``.
+        """Read the forms that files have: a text, `{IP = text}`, `{Range = text}`, `{List = [...]}`.
 
         Raises:
             ConfigError: The value has none of these forms.
@@ -182,8 +184,8 @@ def _parse_item(text: str) -> IPAddress | Range:
 
 
 def _bounded(parts: list[Any]) -> list[Any]:  # Any: what a TOML array holds
-    if len(parts) > MOST_ITEMS:
-        raise ConfigError(f"A list of {len(parts)} addresses is longer than {MOST_ITEMS}. Use ranges")
+    if len(parts) > MAX_ADDRESSES:
+        raise ConfigError(f"A list of {len(parts)} addresses is longer than {MAX_ADDRESSES}. Use ranges")
     return parts
 
 

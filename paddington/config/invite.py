@@ -1,7 +1,10 @@
 """Invites: what a service gives to one that shall call it (protocol page *configuration*, section 2.1)."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import attrs
@@ -10,14 +13,15 @@ from ..errors import ConfigError, InviteError
 from ..peer import DEFAULT_ZONE, Peer
 from ..protocol.crypto import Key
 from ..text import quoted
-from .files import read_checked, write_private
+from .files import NewFile, read_checked, write_files
 from .names import check_name, check_zone
-from .toml import TableReader, format_toml, located, parse_toml
+from .toml import TableReader, located, parse_toml
+from .toml_edit import format_toml
 from .url import Url
 
 
 def check_key(key: Key, what: str) -> Key:
-    """Give the key back.
+    """Return the key back.
 
     Raises:
         ConfigError: It is all zero, or no key at all.
@@ -30,7 +34,7 @@ def check_key(key: Key, what: str) -> Key:
 
 
 def check_url(text: str, proxy: str | None) -> str:
-    """Give the url normalised; it may be empty where a relay stands in between.
+    """Return the url normalised; it may be empty where a relay stands in between.
 
     Raises:
         ConfigError: It is no url.
@@ -39,7 +43,7 @@ def check_url(text: str, proxy: str | None) -> str:
 
 
 def check_type(text: str | None) -> str | None:
-    """Give the declared type of a peer in lower case.
+    """Return the declared type of a peer in lower case.
 
     Raises:
         ConfigError: It is no word.
@@ -121,7 +125,7 @@ class Invite:
             raise InviteError(str(located(exc, where))) from None
 
     def to_toml(self) -> dict[str, Any]:  # Any: TOML values
-        """Give the table for its file; None stands for a key to be left out."""
+        """Return the table for its file; None stands for a key to be left out."""
         return {
             "name": self.name,
             "url": self.url,
@@ -159,13 +163,22 @@ class Invite:
             raise InviteError(str(exc)) from None
         return cls.from_toml(table, f"The invite {quoted(str(file.path), 300)}")
 
+    def new_file(self, path: str | os.PathLike[str], *, replace: bool = True) -> NewFile:
+        """Return its file, to be written together with others.
+
+        Args:
+            path: Where to write it.
+            replace: Whether an existing file is replaced; otherwise it is an error.
+        """
+        return NewFile(path=Path(path), text=format_toml(self.to_toml()), replace=replace)
+
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to a file that its owner alone can read (mode 0600); an older file is replaced.
+        """Write it to a file that only its owner can read (mode 0600); an existing file is replaced.
 
         Raises:
             InviteError: It cannot be written.
         """
         try:
-            write_private(path, format_toml(self.to_toml()))
+            write_files([self.new_file(path)])
         except ConfigError as exc:
             raise InviteError(str(exc)) from None

@@ -1,5 +1,7 @@
 """Rules for names of services and zones (protocol page *configuration*, section 3)."""
 
+from __future__ import annotations
+
 from ..errors import ConfigError
 from ..text import quoted
 
@@ -7,14 +9,14 @@ NAME_BYTES = 64
 """Longest name, in UTF-8 bytes: the limit that identifiers of the grammar have too."""
 
 ZONE_BYTES = 2 * NAME_BYTES + 1
-"""Longest zone: two portals name the zone between them ``remote>local``."""
+"""Longest zone: two portals name the zone between them `remote>local`."""
 
 
 def check_name(text: str, what: str = "name") -> str:
     """The name without surrounding white space.
 
     Args:
-        text: Letters and digits of any script, ``_`` and ``-``.
+        text: Letters and digits of any script, `_` and `-`.
         what: How the error calls it.
 
     Raises:
@@ -24,7 +26,7 @@ def check_name(text: str, what: str = "name") -> str:
 
 
 def check_zone(text: str, what: str = "zone") -> str:
-    """The zone without surrounding white space: as a name, with ``<`` and ``>`` besides.
+    """The zone without surrounding white space: as a name, with `<` and `>` besides.
 
     Raises:
         ConfigError: The zone is empty, too long, or has other characters.

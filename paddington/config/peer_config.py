@@ -1,5 +1,7 @@
 """The two kinds of peers that a configuration lists: those that call us, and those that we call."""
 
+from __future__ import annotations
+
 from typing import Any, Self
 
 import attrs
@@ -46,7 +48,7 @@ class ClientConfig:
         check_key(self.outer_key, "outer key")
         if self.ip is None and self.proxy is None:
             raise ConfigError(
-                f"The client {quoted(self.name)} needs an address or range to call from, or a relay."
+                f"The client {quoted(self.name)} needs an address or range to call from, or a relay"
             )
 
     @property
@@ -68,7 +70,7 @@ class ClientConfig:
         )
 
     def to_toml(self) -> dict[str, Any]:  # Any: TOML values
-        """Give the entry; None stands for a key to be left out."""
+        """Return the entry; None stands for a key to be left out."""
         return {
             "name": self.name,
             "zone": self.zone,
@@ -146,7 +148,7 @@ class ServerConfig:
         )
 
     def to_toml(self) -> dict[str, Any]:  # Any: TOML values
-        """Give the entry; None stands for a key to be left out."""
+        """Return the entry; None stands for a key to be left out."""
         return {
             "name": self.name,
             "url": self.url,

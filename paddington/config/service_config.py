@@ -3,6 +3,8 @@
 Everything is checked when it is built, whichever way it comes in: from a call, a file or an invite.
 """
 
+from __future__ import annotations
+
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 import attrs
-import tomlkit
 
 from ..errors import ConfigError
 from ..limits import Limits
@@ -18,19 +19,21 @@ from ..peer import DEFAULT_ZONE, Peer
 from ..protocol.crypto import Key
 from ..text import quoted
 from .address import Addresses, IPAddress, parse_address
-from .files import read_checked, write_private
+from .files import NewFile, read_checked, write_files
 from .invite import Invite
 from .names import check_name
 from .peer_config import ClientConfig, ServerConfig, as_addresses
 from .secrets import (
     Encryption,
     EnvironmentEncryption,
+    SecretFormat,
     SimpleEncryption,
     decrypt_secret,
     encrypt_secret,
     password_of,
 )
-from .toml import TableReader, edit_toml, format_toml, located, parse_toml, update
+from .toml import TableReader, located, parse_toml
+from .toml_edit import edited_toml, format_toml
 from .url import Url
 
 DEFAULT_IP: Final = "127.0.0.1"
@@ -63,7 +66,7 @@ def _clients(entries: Iterable[ClientConfig]) -> tuple[ClientConfig, ...]:
 
 def _port(value: int) -> int:
     if type(value) is not int or not 0 <= value <= 65535:
-        raise ConfigError(f"{quoted(str(value))} is not a port: a whole number from 0 to 65535.")
+        raise ConfigError(f"{quoted(str(value))} is not a port: a whole number from 0 to 65535")
     return value
 
 
@@ -124,17 +127,17 @@ class ServiceConfig:
         for what, listed in (("client", clients), ("server", servers)):
             for peer, times in Counter(listed).items():
                 if times > 1:
-                    raise ConfigError(f"There are two {what}s {quoted(str(peer))}. Remove one of them.")
+                    raise ConfigError(f"There are two {what}s {quoted(str(peer))}. Remove one of them")
         for entry in peers:
             if entry.name == self.name:
                 raise ConfigError(
-                    f"The peer {quoted(str(entry.peer))} has this service's own name. Rename one of the two."
+                    f"The peer {quoted(str(entry.peer))} has this service's own name. Rename one of the two"
                 )
         both = set(clients) & set(servers)
         if both:
             raise ConfigError(
                 f"The peer {quoted(str(min(both)))} is a client and a server here. "
-                "One of the two sides calls, not both."
+                "One of the two sides calls, not both"
             )
         # With keys shared, the one frame that tells who calls would open for two.
         owners: dict[frozenset[Key], Peer] = {}
@@ -144,7 +147,7 @@ class ServiceConfig:
             if other != entry.peer:
                 raise ConfigError(
                     f"The peers {quoted(str(other))} and {quoted(str(entry.peer))} have the same keys. "
-                    "Rotate the keys of one of them."
+                    "Rotate the keys of one of them"
                 )
 
     @classmethod
@@ -263,7 +266,7 @@ class ServiceConfig:
     def rotate_client_keys(
         self, name: str, zone: str | None = None, *, own_type: str | None = None
     ) -> Invite:
-        """Give a client fresh keys; it must import the returned invite with `rotate_server_keys`.
+        """Return a client fresh keys; it must import the returned invite with `rotate_server_keys`.
 
         Raises:
             ConfigError: There is no such client.
@@ -274,7 +277,7 @@ class ServiceConfig:
                 fresh = attrs.evolve(entry, inner_key=Key.generate(), outer_key=Key.generate())
                 self._change(clients=(*self.clients[:index], fresh, *self.clients[index + 1 :]))
                 return self._invite(fresh, own_type)
-        raise ConfigError(f"There is no client {quoted(name)}{_in_zone(zone)}.")
+        raise ConfigError(f"There is no client {quoted(name)}{_in_zone(zone)}")
 
     def rotate_server_keys(self, invite: Invite) -> None:
         """Take over the keys of an invite for the server of the same name and zone; its url stays.
@@ -287,20 +290,20 @@ class ServiceConfig:
                 fresh = attrs.evolve(entry, inner_key=invite.inner_key, outer_key=invite.outer_key)
                 self._change(servers=(*self.servers[:index], fresh, *self.servers[index + 1 :]))
                 return
-        raise ConfigError(f"There is no server {quoted(str(invite.peer))}, whose keys could be replaced.")
+        raise ConfigError(f"There is no server {quoted(str(invite.peer))}, whose keys could be replaced")
 
     @property
     def holds_keys(self) -> bool:
         """Whether somebody who reads it learns keys."""
         return bool(self.clients or self.servers)
 
-    def encrypt_secret(self, value: str) -> str:
-        """Encrypt a text for this configuration; slow on purpose (see `paddington.secrets`).
+    def encrypt_secret(self, value: str, secret_format: SecretFormat = SecretFormat.V1) -> str:
+        """Encrypt a string for this configuration; slow on purpose (see `paddington.config.secrets`).
 
         Raises:
             ConfigError: No encryption is chosen, or its variable is not set.
         """
-        return encrypt_secret(password_of(self.encryption, self.name), value)
+        return encrypt_secret(password_of(self.encryption, self.name), value, secret_format=secret_format)
 
     def decrypt_secret(self, stored: str) -> str:
         """Decrypt what `encrypt_secret`, or an existing service, has stored.
@@ -346,7 +349,7 @@ class ServiceConfig:
             raise located(exc, where) from None
 
     def to_toml(self) -> dict[str, Any]:  # Any: TOML values
-        """Give the `[service]` table; None stands for a key to be left out."""
+        """Return the `[service]` table; None stands for a key to be left out."""
         match self.encryption:
             case EnvironmentEncryption(variable):
                 encryption: dict[str, Any] | None = {"Environment": {"key": variable}}
@@ -392,30 +395,30 @@ class ServiceConfig:
             file.refuse_readable("configuration")
         return config
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to a file of mode 0600; comments, order and keys that are not ours survive in an older
-        one.
+    def save(self, path: str | os.PathLike[str], *, keep_group: bool = False) -> None:
+        """Write it to a file of mode 0600. An existing file is edited: comments, order and other keys stay.
 
-        To change a file that others may be changing too, hold `paddington.files.locked(path)` from load to
+        To change a file that others may be changing too, hold `paddington.config.locking.locked(path)` from load to
         save.
 
+        Args:
+            path: The file; if it is a symbolic link, the file that it means.
+            keep_group: Whether a group that may read an existing file, and is not our own, still may.
+
         Raises:
-            ConfigError: The file cannot be written, or what is there is no TOML.
+            ConfigError: The file cannot be written or edited; it is as it was.
         """
+        write_files([NewFile(path=Path(path), text=self._text_for(path), edit=True, keep_group=keep_group)])
+
+    def _text_for(self, path: str | os.PathLike[str]) -> str:
         if not Path(path).exists():
-            write_private(path, format_toml({"service": self.to_toml()}))
-            return
+            return format_toml({"service": self.to_toml()})
         file = read_checked(path, "configuration")
         source = f"The configuration {quoted(str(file.path), _SHOWN_PATH)}"
-        document = edit_toml(file.text, source)
+        document = parse_toml(file.text, source)
         bare = "service" not in document and bool({"servers", "clients", "port"} & document.keys())
-        update(document, self.to_toml() if bare else {"service": self.to_toml()}, whole=WHOLE_TABLES)
-        text = tomlkit.dumps(document)
-        written = parse_toml(text, source)
-        # What an editor of foreign layouts has made is looked at before it replaces anything.
-        if type(self).from_toml(written if bare else written["service"]) != self:
-            raise ConfigError(f"{source} cannot be edited in place. Move it away first")
-        write_private(path, text)
+        values = self.to_toml() if bare else {"service": self.to_toml()}
+        return edited_toml(file.text, values, source, whole=WHOLE_TABLES)
 
     def _change(self, **changes: Any) -> None:  # Any: values of the fields
         checked = attrs.evolve(self, **changes)
@@ -439,7 +442,7 @@ def _choose(
     found = [entry.peer for entry in entries if entry.name == name and zone in {None, entry.zone}]
     if len(found) > 1:
         zones = ", ".join(quoted(peer.zone) for peer in found)
-        raise ConfigError(f"The {what} {quoted(name)} is in several zones: {zones}. Say which one.")
+        raise ConfigError(f"The {what} {quoted(name)} is in several zones: {zones}. Say which one")
     return found[0] if found else None
 
 

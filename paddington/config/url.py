@@ -1,4 +1,6 @@
-"""Addresses of services, normalised as the protocol page *configuration*, section 1.8, tells."""
+"""Addresses of services, normalised as the protocol page *configuration*, section 1.8, says."""
+
+from __future__ import annotations
 
 import re
 from ipaddress import IPv6Address, ip_address
@@ -12,23 +14,23 @@ from ..text import quoted
 
 SCHEMES = {"ws": "ws", "http": "ws", "wss": "wss", "https": "wss"}
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
-LONGEST = 2048
+MAX_URL_CHARACTERS = 2048
 
 _HOST = re.compile(r"[A-Za-z0-9._~-]+")
 
 
 @attrs.frozen
 class Url:
-    """Where a service listens. ``str()`` gives the normalised form, which invites carry.
+    """Where a service listens. `str()` returns the normalised form, which invitations carry.
 
-    A default port is left out, and a path beside it: existing services do so, and whoever reads an invite
-    must come to the same address. User information, query and fragment are dropped.
+    A default port is left out, and with it the path: existing services do so, and every reader of an invitation must
+    come to the same address (`dropped_path` tells you). User information, query and fragment are dropped.
 
     Attributes:
-        scheme: ``ws``, or ``wss`` for TLS.
+        scheme: `ws`, or `wss` for TLS.
         host: Host name or address, an IPv6 address without its brackets.
         port: TCP port.
-        path: Path of the upgrade request, at least ``/``.
+        path: Path of the upgrade request, at least `/`.
     """
 
     scheme: str
@@ -38,17 +40,16 @@ class Url:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read an address with one of the schemes ``ws``, ``wss``, ``http`` (means ws), ``https`` (means
-        wss).
+        """Read an address with one of the schemes `ws`, `wss`, `http` (means ws), `https` (means wss).
 
-        Any other scheme with a host means ``wss``, as existing services have it: the safer of the two.
+        Any other scheme with a host means `wss`, as for existing services: the safer of the two.
 
         Raises:
-            ConfigError: The text is no such address.
+            ConfigError: The text is not such an address.
         """
-        if len(text) > LONGEST or not text.isascii() or not text.isprintable() or " " in text:
+        if len(text) > MAX_URL_CHARACTERS or not text.isascii() or not text.isprintable() or " " in text:
             raise ConfigError(
-                f"The url {quoted(text)} is too long or has characters that belong in no url. "
+                f"The url {quoted(text)} is too long or has characters that no url has. "
                 'Write it like "wss://host.example:8042"'
             )
         try:
@@ -68,14 +69,14 @@ class Url:
         if "[" in parts.netloc:
             _check_ipv6(host, text)
         elif not _HOST.fullmatch(host):
-            raise ConfigError(f"The url {quoted(text)} has a host name that no host has")
+            raise ConfigError(f"The url {quoted(text)} has a host name that is not valid")
         if port is None or port == DEFAULT_PORTS[scheme]:
             return cls(scheme, host, DEFAULT_PORTS[scheme])
         return cls(scheme, host, port, parts.path or "/")
 
     @property
     def secure(self) -> bool:
-        """Whether TLS lies below the WebSocket."""
+        """Whether the WebSocket runs over TLS."""
         return self.scheme == "wss"
 
     @property
@@ -88,13 +89,24 @@ class Url:
 
     @property
     def authority(self) -> str:
-        """Host and port as the ``Host`` header has them (RFC 9110, section 7.2)."""
+        """Host and port as in the `Host` header (RFC 9110, section 7.2)."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
     def __str__(self) -> str:
         path = "" if self.port == DEFAULT_PORTS[self.scheme] else self.path
         return f"{self.scheme}://{self.authority}{path}"
+
+
+def dropped_path(text: str) -> str | None:
+    """Return the path of an address if normalising drops it, because the port is the default one.
+
+    Raises:
+        ConfigError: The text is not an address.
+    """
+    url = Url.parse(text)
+    path = urlsplit(text).path
+    return path if path not in {"", "/"} and url.path == "/" else None
 
 
 def _check_ipv6(host: str, text: str) -> None:

@@ -1,8 +1,10 @@
 """What two services of ours may agree upon beyond the protocol, in one field of the Handshake.
 
-The field is named ``paddington``; existing services ignore it. A service that sends unknown fields back as
+The field is named `paddington`; existing services ignore it. A service that sends unknown fields back as
 they came must not be taken for one that agrees, so the offer names the side that made it.
 """
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final, Literal, TypeAlias
@@ -11,15 +13,15 @@ FIELD: Final = "paddington"
 """Name of the field in the Handshake object."""
 
 FRAMINGS: Final[tuple[str, ...]] = ("dense-1",)
-"""Framings that we can speak beside the compatible one, best first (``paddington.dense``)."""
+"""Framings that we can speak beside the compatible one, best first (`paddington.dense`)."""
 
-_MOST: Final = 16
+_MAX_NAMES: Final = 16
 
 Side: TypeAlias = Literal["client", "server"]
 
 
 def offer(side: Side, framings: Sequence[str]) -> dict[str, object]:
-    """Give our field, as the side that dials (``client``) or listens (``server``)."""
+    """Return our field, as the side that dials (`client`) or listens (`server`)."""
     return {"side": side, "framings": list(framings)}
 
 
@@ -32,10 +34,10 @@ def framings(field: object, side: Side) -> tuple[str, ...]:
     """
     match field:
         case {"side": from_side, "framings": [*names]} if from_side == side:
-            return tuple(name for name in names[:_MOST] if isinstance(name, str))
+            return tuple(name for name in names[:_MAX_NAMES] if isinstance(name, str))
     return ()
 
 
 def agreed(client: Sequence[str], server: Sequence[str]) -> str | None:
-    """Give the framing that both choose, the first of the client's that the server has; else None."""
+    """Return the framing that both choose, the first of the client's that the server has; else None."""
     return next((name for name in client if name in server), None)

@@ -3,21 +3,21 @@
 Protocol pages *wire*, section 5, and *newer-protocol*, section 5. Every existing service speaks it.
 """
 
+from __future__ import annotations
+
 import os
-from typing import Final
 
 from ..errors import FrameError, JsonError, PayloadError, PayloadTooLargeError
 from .crypto import Random
-from .envelope import RANDOM_SIZE, EnvelopeKeys, Mark, largest_value, open_frame, seal_frame
+from .envelope import RANDOM_SIZE, EnvelopeKeys, Mark, open_frame, seal_frame
 from .jsontext import parse, write_text
-from .replay import FINGERPRINT_SIZE, LARGEST_NUMBER, is_number
+from .replay import FINGERPRINT_SIZE, is_number
 from .session import Frame, Opened
-
-_WRAPPER: Final = len(f'{{"nonce":{LARGEST_NUMBER},"payload":}}')
+from .sizes import NUMBER_BYTES, max_value_bytes
 
 
 class EnvelopeCodec:
-    """The codec of the compatible framing; see ``Codec`` for what its methods promise.
+    """The codec of the compatible framing; see `Codec` for what its methods promise.
 
     Args:
         keys: The session keys, with the salts of the connection.
@@ -33,7 +33,7 @@ class EnvelopeCodec:
         self._random = random
 
     def seal(self, number: int | None, text: str, *, limit: int) -> str:
-        """Make a frame of at most ``limit`` characters."""
+        """Make a frame of at most `limit` characters."""
         data = _payload_json(text)
         if data is None:
             del text
@@ -49,13 +49,13 @@ class EnvelopeCodec:
     def open(self, frame: Frame) -> Opened:
         """Read a frame of the peer."""
         if not isinstance(frame, str):
-            raise FrameError("kind", "A binary message came where text was agreed.")
+            raise FrameError("kind", "A binary message came where text was agreed")
         value, infos = open_frame(self._keys, frame, self._mark)
         opened = _payload(value, infos[:FINGERPRINT_SIZE])
         if opened is None:
             size = len(value)
             del value
-            raise FrameError("malformed", f"The {size} bytes in the frame are no payload.")
+            raise FrameError("malformed", f"The {size} bytes in the frame are no payload")
         return opened
 
     def payload_size(self, text: str) -> int:
@@ -67,8 +67,8 @@ class EnvelopeCodec:
         return len(data)
 
     def largest_payload(self, limit: int, *, numbered: bool) -> int:
-        """Bytes that a payload may take in a frame of at most ``limit``, whatever its number."""
-        return largest_value(limit) - (_WRAPPER if numbered else 0)
+        """Bytes that a payload may take in a frame of at most `limit`, whatever its number."""
+        return max_value_bytes(limit) - (NUMBER_BYTES if numbered else 0)
 
 
 def _payload_json(text: str) -> bytes | None:
@@ -79,7 +79,7 @@ def _payload_json(text: str) -> bytes | None:
 
 
 def _no_utf8() -> PayloadError:
-    return PayloadError("The payload holds half a surrogate pair and has no UTF-8 form; nothing was sent.")
+    return PayloadError("The payload holds half a surrogate pair and has no UTF-8 form; nothing was sent")
 
 
 def _payload(value: bytes, fingerprint: bytes) -> Opened | None:

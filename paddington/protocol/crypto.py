@@ -1,13 +1,15 @@
 """Keys and salts, and what is done with them: seal, open, derive (protocol page *wire*, section 1).
 
-Rule 1: a key never shows. ``repr``, ``str`` and formatting give a word instead, pickling is refused, and
-the raw bytes leave a ``Key`` by ``hex()`` and ``expose()`` only, which are easy to search for.
+Rule 1: a key never shows. `repr`, `str` and formatting give a word instead, pickling is refused, and
+the raw bytes leave a `Key` by `hex()` and `expose()` only, which are easy to search for.
 
 Rule 2: every failure to open is the same failure. A caller cannot tell a wrong key from altered data, and
 neither can a peer.
 
 Rule 3: no function that raises holds raw key bytes in a local variable, since some reports print those.
 """
+
+from __future__ import annotations
 
 import hashlib
 import hmac
@@ -41,7 +43,7 @@ PASSWORD_MEMORY_KIB_V1: Final = 19_456
 """Memory of a version 1 password key (protocol page *newer-protocol*, section 9)."""
 
 Random: TypeAlias = Callable[[int], bytes]
-"""Gives so many random bytes; ``os.urandom`` everywhere but in tests."""
+"""Gives so many random bytes; `os.urandom` everywhere but in tests."""
 
 _NO_UTF8: Final = "This password holds half a surrogate pair and has no UTF-8 form; type it again."
 _HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
@@ -61,7 +63,7 @@ class _Secret:
         size = len(raw)
         if size != SIZE:
             del raw
-            raise ConfigError(f"A {self._WHAT} has exactly {SIZE} bytes, not {size}.")
+            raise ConfigError(f"A {self._WHAT} has exactly {SIZE} bytes, not {size}")
         object.__setattr__(self, "_raw", bytes(raw))
 
     @classmethod
@@ -79,16 +81,16 @@ class _Secret:
         if not isinstance(text, str) or _HEX.fullmatch(text) is None:
             size = f"{len(text)} characters" if isinstance(text, str) else f"a {type(text).__name__}"
             del text
-            raise ConfigError(f"A {cls._WHAT} is written as exactly 64 hexadecimal digits; this is {size}.")
+            raise ConfigError(f"A {cls._WHAT} is written as exactly 64 hexadecimal digits; this is {size}")
         return cls(bytes.fromhex(text))
 
     def hex(self) -> str:
-        """Give 64 lower-case hexadecimal digits, for the places where it must be written out."""
+        """Return 64 lower-case hexadecimal digits, for the places where it must be written out."""
         raw: bytes = self._raw
         return raw.hex()
 
     def expose(self) -> bytes:
-        """Give the 32 bytes, for arithmetic."""
+        """Return the 32 bytes, for arithmetic."""
         raw: bytes = self._raw
         return raw
 
@@ -109,13 +111,13 @@ class _Secret:
         return f"{type(self).__name__}(redacted)"
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
-        raise AttributeError(f"A {self._WHAT} cannot be changed.")
+        raise AttributeError(f"A {self._WHAT} cannot be changed")
 
     def __delattr__(self, name: str) -> NoReturn:
-        raise AttributeError(f"A {self._WHAT} cannot be changed.")
+        raise AttributeError(f"A {self._WHAT} cannot be changed")
 
     def __reduce__(self) -> NoReturn:
-        raise TypeError(f"A {self._WHAT} cannot be pickled; write its hex() where it belongs.")
+        raise TypeError(f"A {self._WHAT} cannot be pickled; write its hex() where it belongs")
 
     def __copy__(self) -> Self:
         return self
@@ -129,7 +131,7 @@ class _Secret:
 class Key(_Secret):
     """A 32-byte symmetric key.
 
-    ``Key.generate()``, ``Key.from_hex(text)`` or ``Key.from_password(text)``; ``key.hex()`` writes it out.
+    `Key.generate()`, `Key.from_hex(text)` or `Key.from_password(text)`; `key.hex()` writes it out.
     Two keys compare in constant time.
     """
 
@@ -140,7 +142,7 @@ class Key(_Secret):
     def from_password(cls, password: str) -> Self:
         """Derive the version 0 key of a password: a fixed salt and little work.
 
-        It hides, it does not protect: give it texts of high entropy only. See ``password_key`` for version 1.
+        It hides, it does not protect: give it texts of high entropy only. See `password_key` for version 1.
 
         Raises:
             ConfigError: The password has no UTF-8 form.
@@ -162,7 +164,7 @@ class Salt(_Secret):
     __slots__ = ()
     _WHAT = "salt"
 
-    def masked(self, key: Key) -> "Salt":
+    def masked(self, key: Key) -> Salt:
         """Combine with a key by exclusive or; doing it twice gives the salt back."""
         mixed = int.from_bytes(self._raw, "big") ^ int.from_bytes(key.expose(), "big")
         return Salt(mixed.to_bytes(SIZE, "big"))
@@ -190,7 +192,7 @@ def seal(key: Key, data: bytes, *, nonce: bytes | None = None) -> bytes:
 
 
 def open_sealed(key: Key, sealed: bytes) -> bytes:
-    """Undo ``seal``.
+    """Undo `seal`.
 
     Raises:
         SealError: Wrong key, or altered or cut data.
@@ -202,12 +204,12 @@ def open_sealed(key: Key, sealed: bytes) -> bytes:
 
 
 def seal_raw(key: bytes, data: bytes, nonce: bytes) -> bytes:
-    """Do what ``seal`` does, on bare bytes: for derived keys, which live for one frame."""
+    """Do what `seal` does, on bare bytes: for derived keys, which live for one frame."""
     return nonce + _xchacha_encrypt(data, None, nonce, key)
 
 
 def open_raw(key: bytes, sealed: bytes) -> bytes | None:
-    """Do what ``open_sealed`` does, on bare bytes; None if it does not open."""
+    """Do what `open_sealed` does, on bare bytes; None if it does not open."""
     if len(sealed) < NONCE_SIZE + TAG_SIZE:
         return None
     try:
@@ -253,7 +255,7 @@ class Deriver:
 
 
 def derive(key: Key, salt: Salt, info: bytes) -> Key:
-    """Derive one key: HKDF-SHA512, 32 bytes out. Many infos for one key and salt: use a ``Deriver``."""
+    """Derive one key: HKDF-SHA512, 32 bytes out. Many infos for one key and salt: use a `Deriver`."""
     return Key(Deriver(key.expose(), salt.expose())(info))
 
 
@@ -261,7 +263,7 @@ def password_key(password: str, *, salt: bytes = PASSWORD_SALT, memory_kib: int 
     """Derive a key from a password: Argon2i 1.3, 3 passes, 1 lane, 32 bytes out.
 
     The defaults are those of version 0. Version 1 takes 16 random bytes as salt and
-    ``PASSWORD_MEMORY_KIB_V1``; it needs tens of milliseconds and 19 MiB, so call it in a worker thread, one
+    `PASSWORD_MEMORY_KIB_V1`; it needs tens of milliseconds and 19 MiB, so call it in a worker thread, one
     at a time.
 
     Args:
@@ -274,7 +276,7 @@ def password_key(password: str, *, salt: bytes = PASSWORD_SALT, memory_kib: int 
     """
     if len(salt) != argon2i.SALTBYTES:
         del password
-        raise ConfigError(f"The salt of a password has {argon2i.SALTBYTES} bytes, not {len(salt)}.")
+        raise ConfigError(f"The salt of a password has {argon2i.SALTBYTES} bytes, not {len(salt)}")
     key = _password_key(password, salt, memory_kib)
     if key is None:
         del password

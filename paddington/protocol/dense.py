@@ -1,4 +1,4 @@
-"""The dense framing: several payloads in one binary frame, sealed once (``docs/wire-extension.md``).
+"""The dense framing: several payloads in one binary frame, sealed once (`docs/wire-extension.md`).
 
 Two services of ours may agree upon it in the handshake; with anyone else the envelope is spoken. ::
 
@@ -13,6 +13,8 @@ Rule 3. The receiver takes the next number only. A lower one is a repeat and is 
         renewed, and what was lost is in the next synchronisation.
 Rule 4. Nothing is changed by a frame that does not open.
 """
+
+from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
@@ -29,10 +31,10 @@ from .session import Frame
 NAME: Final = "dense-1"
 """What the framing is called in the handshake."""
 
-MOST_PAYLOADS: Final = 1024
+MAX_PAYLOADS_PER_FRAME: Final = 1024
 """Payloads in one frame that are taken: an empty one costs four bytes here and a whole step of its reader."""
 
-FULL: Final = 64 * 1024
+FULL_FRAME_BYTES: Final = 64 * 1024
 """Bytes from which a frame takes no further payload: more would save nothing and keep the reader waiting."""
 
 _NUMBER: Final = struct.Struct(">Q")
@@ -52,7 +54,7 @@ class DenseKeys:
     @classmethod
     def derive(
         cls, inner_key: Key, outer_key: Key, inner_salt: Salt, outer_salt: Salt, *, dialled: bool
-    ) -> "DenseKeys":
+    ) -> DenseKeys:
         """Derive both from the session keys and salts of a connection.
 
         Args:
@@ -68,7 +70,7 @@ class DenseKeys:
 
 
 class DenseSession:
-    """Seals and opens the payloads of one connection; made by a handshake, as ``Session`` is.
+    """Seals and opens the payloads of one connection; made by a handshake, as `Session` is.
 
     Args:
         keys: The keys of the connection.
@@ -85,8 +87,8 @@ class DenseSession:
     binary: Final = True
 
     def __init__(self, keys: DenseKeys, *, limits: Limits) -> None:
-        self.receive_limit = limits.frame_bytes
-        self.send_limit = limits.frame_bytes
+        self.receive_limit = limits.dense_frame_bytes
+        self.send_limit = limits.dense_frame_bytes
         self.must_renew = False
         self._keys = keys
         self._next_in = 0
@@ -110,9 +112,9 @@ class DenseSession:
         """
         parts: list[bytes] = []
         size = 0
-        for text in islice(texts, start, start + MOST_PAYLOADS):
+        for text in islice(texts, start, start + MAX_PAYLOADS_PER_FRAME):
             payload = _encoded(text)
-            if parts and (payload is None or size + len(payload) > FULL):
+            if parts and (payload is None or size + len(payload) > FULL_FRAME_BYTES):
                 break
             if payload is None:
                 del text, texts
@@ -130,38 +132,38 @@ class DenseSession:
         """Read the payloads of a frame, in the order in which they were sent.
 
         Raises:
-            FrameError: The frame is dropped (see ``reason``). Look at ``must_renew`` after ``lost``.
+            FrameError: The frame is dropped (see `reason`). Look at `must_renew` after `lost`.
         """
         if not isinstance(frame, bytes):
-            raise FrameError("kind", "A text came where binary messages were agreed.")
+            raise FrameError("kind", "A text came where binary messages were agreed")
         if len(frame) > self.receive_limit:
-            raise FrameError("too-long", f"The frame has {len(frame)} bytes; {self.receive_limit} are taken.")
+            raise FrameError("too-long", f"The frame has {len(frame)} bytes; {self.receive_limit} are taken")
         if self.must_renew:
-            raise FrameError("lost", "Frames were lost in this connection: renew it.")
+            raise FrameError("lost", "Frames were lost in this connection: renew it")
         if len(frame) < _OVERHEAD:
-            raise FrameError("malformed", f"The {len(frame)} bytes are no frame: too short.")
+            raise FrameError("malformed", f"The {len(frame)} bytes are no frame: too short")
         (number,) = _NUMBER.unpack_from(frame)
         if number < self._next_in:
-            raise FrameError("repeated", f"The frame's number {number} came before.")
+            raise FrameError("repeated", f"The frame's number {number} came before")
         body = open_raw(self._keys.from_peer, _ZEROS + frame)
         if body is None:
-            raise FrameError("not-opened", f"The frame of {len(frame)} bytes does not open.")
+            raise FrameError("not-opened", f"The frame of {len(frame)} bytes does not open")
         if number > self._next_in:
             missing = number - self._next_in
             self.must_renew = True
             del body
-            raise FrameError("lost", f"Before the frame with number {number}, {missing} were lost.")
+            raise FrameError("lost", f"Before the frame with number {number}, {missing} were lost")
         self._next_in += 1
         payloads = _payloads(body)
         if payloads is None:
             size = len(body)
             del body
-            raise FrameError("malformed", f"The {size} bytes in the frame are no payloads.")
+            raise FrameError("malformed", f"The {size} bytes in the frame are no payloads")
         return payloads
 
     @property
     def largest_payload(self) -> int:
-        """Bytes that ``payload_size`` may give for one payload."""
+        """Bytes that `payload_size` may give for one payload."""
         return self.send_limit - _OVERHEAD
 
     def payload_size(self, text: str) -> int:
@@ -177,7 +179,7 @@ class DenseSession:
         return _LENGTH.size + len(payload)
 
     def fits(self, text: str) -> bool:
-        """Whether ``seal_some`` will take this payload, now and later in this connection.
+        """Whether `seal_some` will take this payload, now and later in this connection.
 
         Raises:
             PayloadError: The text has no UTF-8 form.
@@ -193,7 +195,7 @@ def _payloads(body: bytes) -> list[str] | None:
     payloads: list[str] = []
     at, end = 0, len(body)
     try:
-        while at < end and len(payloads) < MOST_PAYLOADS:
+        while at < end and len(payloads) < MAX_PAYLOADS_PER_FRAME:
             (length,) = _LENGTH.unpack_from(body, at)
             at += _LENGTH.size
             payloads.append(body[at : at + length].decode())
@@ -212,4 +214,4 @@ def _encoded(text: str) -> bytes | None:
 
 
 def _no_utf8() -> PayloadError:
-    return PayloadError("The payload holds half a surrogate pair and has no UTF-8 form; nothing was sent.")
+    return PayloadError("The payload holds half a surrogate pair and has no UTF-8 form; nothing was sent")

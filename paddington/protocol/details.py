@@ -4,9 +4,11 @@ Protocol pages *wire*, section 3 and 4, and *newer-protocol*, section 3. Written
 release knows; read as the oldest release writes them, the later fields being optional and unknown ones left
 alone.
 
-Reading never raises: it gives the value, or the ``Problem`` with it. So the code that refuses has no key in
+Reading never raises: it gives the value, or the `Problem` with it. So the code that refuses has no key in
 its hands.
 """
+
+from __future__ import annotations
 
 from typing import Final
 
@@ -21,7 +23,7 @@ from .replay import Stamp, is_number
 PROTOCOL_VERSION: Final = 2
 """Version of the protocol in PeerDetails, in every release."""
 
-LONGEST_NAME: Final = 128
+MAX_NAME_CHARACTERS: Final = 128
 """Characters of an engine's name or version; theirs have about ten."""
 
 
@@ -30,7 +32,7 @@ class Problem:
     """Why an object is refused.
 
     Attributes:
-        reason: As in ``HandshakeError``.
+        reason: As in `HandshakeError`.
         message: A sentence.
     """
 
@@ -57,7 +59,7 @@ class Greeting:
     framings: tuple[str, ...]
 
     def to_json(self, side: capabilities.Side) -> dict[str, object]:
-        """Give the object as the side that dials or listens sends it."""
+        """Return the object as the side that dials or listens sends it."""
         return {
             "session_key": {"data": self.session_key.hex()},
             "engine": self.engine,
@@ -68,7 +70,7 @@ class Greeting:
         }
 
     @classmethod
-    def read(cls, value: object, side: capabilities.Side) -> "Greeting | Problem":
+    def read(cls, value: object, side: capabilities.Side) -> Greeting | Problem:
         """Read the object that this side has sent."""
         if not isinstance(value, dict):
             return Problem("malformed", "The first object is no Handshake.")
@@ -100,14 +102,14 @@ class StandbyStatus:
     server_is_secondary: bool
 
     def to_json(self) -> dict[str, object]:
-        """Give the object that answers a waiting client."""
+        """Return the object that answers a waiting client."""
         return {
             "server_is_secondary": self.server_is_secondary,
             "client_is_secondary": self.client_is_secondary,
         }
 
     @classmethod
-    def read(cls, value: object) -> "StandbyStatus | Problem":
+    def read(cls, value: object) -> StandbyStatus | Problem:
         """Read the object."""
         match value:
             case {"server_is_secondary": bool(server), "client_is_secondary": bool(client)}:
@@ -135,7 +137,7 @@ class Details:
     stamp: Stamp
 
     def to_json(self) -> dict[str, object]:
-        """Give the object that is sent."""
+        """Return the object that is sent."""
         return {
             "name": self.name,
             "zone": self.zone,
@@ -147,7 +149,7 @@ class Details:
         }
 
     @classmethod
-    def read(cls, value: object) -> "Details | Problem":
+    def read(cls, value: object) -> Details | Problem:
         """Read the object; the version of the protocol must be ours."""
         if not isinstance(value, dict):
             return Problem("malformed", "The second object is no PeerDetails.")
@@ -198,4 +200,4 @@ def _stamp(value: dict[str, object]) -> Stamp | None:
 
 
 def _is_label(text: str) -> bool:
-    return len(text) <= LONGEST_NAME and text.isprintable()
+    return len(text) <= MAX_NAME_CHARACTERS and text.isprintable()

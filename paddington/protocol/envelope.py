@@ -12,11 +12,13 @@ runs a JSON parser over it. Whoever writes it with escapes or blanks, which JSON
 does, is refused.
 
 Both directions of a connection share keys and salts, so a frame that comes back to its sender opens. An
-info needs only look random: the second half of each outer info that we send is a ``Mark`` of its first
+info needs only look random: the second half of each outer info that we send is a `Mark` of its first
 half, made with a key that only this service knows, and a received frame that carries our mark is our own.
 
-The functions that handle derived keys and plain values never raise: see rule 3 of ``crypto``.
+The functions that handle derived keys and plain values never raise: see rule 3 of `crypto`.
 """
+
+from __future__ import annotations
 
 import hashlib
 import os
@@ -28,9 +30,7 @@ import attrs
 from ..errors import FrameError, SealError
 from .crypto import NONCE_SIZE, SIZE, Deriver, Key, Random, Salt, open_raw, seal_raw
 from .jsontext import parse, write
-
-OVERHEAD: Final = 372
-"""Characters of a frame beyond four per byte of its value."""
+from .sizes import CHARACTERS_PER_BYTE, FRAME_OVERHEAD
 
 RANDOM_SIZE: Final = 2 * SIZE + 2 * NONCE_SIZE
 """Random bytes that one frame takes: inner info, outer info, inner nonce, outer nonce."""
@@ -58,12 +58,12 @@ class Mark:
         self._state = hashlib.blake2b(key=key, digest_size=HALF_INFO).copy
 
     @classmethod
-    def generate(cls, random: Random = os.urandom) -> "Mark":
+    def generate(cls, random: Random = os.urandom) -> Mark:
         """Make the mark of a service that starts now."""
         return cls(random(SIZE))
 
     def of(self, half: bytes) -> bytes:
-        """Give the second half of an outer info that begins with this half."""
+        """Return the second half of an outer info that begins with this half."""
         state = self._state()
         state.update(half)
         return state.digest()
@@ -84,7 +84,7 @@ class EnvelopeKeys:
     outer: Deriver
 
     @classmethod
-    def derive(cls, inner_key: Key, outer_key: Key, inner_salt: Salt, outer_salt: Salt) -> "EnvelopeKeys":
+    def derive(cls, inner_key: Key, outer_key: Key, inner_salt: Salt, outer_salt: Salt) -> EnvelopeKeys:
         """Do what is needed once per connection and pair of keys."""
         return cls(
             Deriver(inner_key.expose(), inner_salt.expose()), Deriver(outer_key.expose(), outer_salt.expose())
@@ -93,12 +93,7 @@ class EnvelopeKeys:
 
 def frame_length(value_bytes: int) -> int:
     """Characters of the frame around a value of so many bytes of JSON."""
-    return 4 * value_bytes + OVERHEAD
-
-
-def largest_value(frame_characters: int) -> int:
-    """Bytes of JSON in the largest value whose frame has at most so many characters."""
-    return (frame_characters - OVERHEAD) // 4
+    return CHARACTERS_PER_BYTE * value_bytes + FRAME_OVERHEAD
 
 
 def seal_frame(keys: EnvelopeKeys, value: bytes, random: bytes, mark: Mark | None = None) -> str:
@@ -108,7 +103,7 @@ def seal_frame(keys: EnvelopeKeys, value: bytes, random: bytes, mark: Mark | Non
         keys: The keys of the connection.
         value: A JSON text as UTF-8.
         random: 112 random bytes, never used before.
-        mark: Our mark. Without one the outer info is taken from ``random`` as it is, for test vectors.
+        mark: Our mark. Without one the outer info is taken from `random` as it is, for test vectors.
     """
     infos = random[:_INFOS]
     if mark is not None:
@@ -128,19 +123,19 @@ def open_frame(keys: EnvelopeKeys, frame: str, mark: Mark | None = None) -> tupl
     raw = read_hex(frame)
     if raw is None:
         raise FrameError(
-            "malformed", f"The {len(frame)} characters are no frame: not hexadecimal, or too short."
+            "malformed", f"The {len(frame)} characters are no frame: not hexadecimal, or too short"
         )
     infos = raw[:_INFOS]
     if mark is not None and mark.is_on(infos):
-        raise FrameError("reflected", "The frame is one of our own, sent back to us.")
+        raise FrameError("reflected", "The frame is one of our own, sent back to us")
     value = open_layers(keys, raw)
     if value is None:
-        raise FrameError("not-opened", f"The frame of {len(frame)} characters does not open.")
+        raise FrameError("not-opened", f"The frame of {len(frame)} characters does not open")
     return value, infos
 
 
 def read_hex(frame: str) -> bytes | None:
-    """Give the bytes of a frame, or None if it cannot be one: hex in either case, ASCII, with both infos."""
+    """Return the bytes of a frame, or None if it cannot be one: hex in either case, ASCII, with both infos."""
     try:
         # Unlike bytes.fromhex this takes no blanks between the digits.
         raw = unhexlify(frame)
@@ -177,7 +172,7 @@ def encrypt(key: Key, value: object, *, nonce: bytes | None = None) -> str:
 
 
 def decrypt(key: Key, text: str) -> object:
-    """Undo ``encrypt``.
+    """Undo `encrypt`.
 
     Raises:
         SealError: Not hexadecimal, wrong key, or altered.

@@ -4,29 +4,29 @@ The client is whoever dials::
 
     state        what happens                      next state
     -----------  --------------------------------  ----------------------------------------------
-    BEGUN        ``first_frame``                   GREETED
-    GREETED      ``receive`` the Handshake         INTRODUCED, giving ``Send``
-    INTRODUCED   ``receive`` the PeerDetails       OVER, giving ``Established``, if we are primary
-                                                   STANDBY, giving ``Standing``, if we wait
-                                                   OVER, giving ``Standing``, if the server waits
-    STANDBY      ``poll``                          ASKED
-    ASKED        ``receive`` the standby status    as from INTRODUCED
+    BEGUN        `first_frame`                   GREETED
+    GREETED      `receive` the Handshake         INTRODUCED, giving `Send`
+    INTRODUCED   `receive` the PeerDetails       OVER, giving `Established`, if we are primary
+                                                   STANDBY, giving `Standing`, if we wait
+                                                   OVER, giving `Standing`, if the server waits
+    STANDBY      `poll`                          ASKED
+    ASKED        `receive` the standby status    as from INTRODUCED
 
 The server is whoever listens::
 
     state        what happens                      next state
     -----------  --------------------------------  ----------------------------------------------
-    BEGUN        ``receive`` the Handshake         GREETED, giving ``Send``
-    GREETED      ``receive`` the PeerDetails       ASKED, giving ``Identified``
-    ASKED        ``answer``: the client waits      STANDBY
-                 ``answer``: anything else         OVER
-    STANDBY      ``receive`` a question            ASKED, giving ``Polled``
+    BEGUN        `receive` the Handshake         GREETED, giving `Send`
+    GREETED      `receive` the PeerDetails       ASKED, giving `Identified`
+    ASKED        `answer`: the client waits      STANDBY
+                 `answer`: anything else         OVER
+    STANDBY      `receive` a question            ASKED, giving `Polled`
 
-Rule 1: whatever a peer sends in whatever state, ``receive`` gives the action above or raises
-``HandshakeError``; the state is OVER from the moment that a frame is looked at until it has turned out to
+Rule 1: whatever a peer sends in whatever state, `receive` gives the action above or raises
+`HandshakeError`; the state is OVER from the moment that a frame is looked at until it has turned out to
 be right.
 
-Rule 2: a call of ours at the wrong time is a mistake in our code and raises ``RuntimeError``.
+Rule 2: a call of ours at the wrong time is a mistake in our code and raises `RuntimeError`.
 
 Rule 3: nothing of the peer's is remembered beyond this object before its PeerDetails has opened. The
 session keys are new in this connection, so from then on nobody else can have sent it; a recorded Handshake
@@ -52,6 +52,8 @@ The shell of the listening side::
             answer = handshake.answer(client_is_secondary=...)
             send(answer.frame); done if answer.established is not None
 """
+
+from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Sequence
@@ -153,7 +155,7 @@ class Polled:
 
 @attrs.frozen
 class Standing:
-    """Dialling side: we wait (``client_is_secondary``), or the server does: leave and try again later."""
+    """Dialling side: we wait (`client_is_secondary`), or the server does: leave and try again later."""
 
     client_is_secondary: bool
     server_is_secondary: bool
@@ -203,7 +205,7 @@ def _refuse(problem: Problem, peer: Peer) -> HandshakeError:
 def _session_key(service: LocalService) -> Key:
     key = Key.generate(service.random)
     if key.is_zero:
-        raise RuntimeError("The source of randomness gave zeros only; it must not be used for keys.")
+        raise RuntimeError("The source of randomness gave zeros only; it must not be used for keys")
     return key
 
 
@@ -224,7 +226,7 @@ def _introduce(service: LocalService, status: StandbyStatus, peer: Peer, unix_se
 def _look(service: LocalService, peer: Peer, greeting: Greeting) -> None:
     """Refuse a Handshake that we know; mark nothing yet (rule 3)."""
     if not service.windows.allows(peer, greeting.stamp):
-        raise HandshakeError("repeated", f"{peer}: this Handshake came before.")
+        raise HandshakeError("repeated", f"{peer}: this Handshake came before")
 
 
 def _accept(
@@ -232,13 +234,13 @@ def _accept(
 ) -> PeerInfo:
     """Mark both numbers of a peer that has proven itself, then check what it says."""
     if not service.windows.commit(peer, (greeting.stamp, details.stamp)):
-        raise HandshakeError("repeated", f"{peer}: a number of this handshake came before.")
+        raise HandshakeError("repeated", f"{peer}: a number of this handshake came before")
     problem = details.check(peer.name, peer.zone)
     if problem is not None:
         raise _refuse(problem, peer)
     downgraded = service.windows.note_support(peer, supports=details.supports_nonce)
     if downgraded and service.refuse_downgrade:
-        raise HandshakeError("downgrade", f"{peer}: it numbered its payloads before and does no longer.")
+        raise HandshakeError("downgrade", f"{peer}: it numbered its payloads before and does no longer")
     return PeerInfo(
         engine=greeting.engine,
         version=greeting.version,
@@ -282,13 +284,13 @@ class ClientHandshake:
         return self._peer
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Give the extra headers of the upgrade request."""
+        """Return the extra headers of the upgrade request."""
         return self._salts.headers()
 
     def first_frame(self) -> str:
-        """Give the frame that opens the handshake; call it once."""
+        """Return the frame that opens the handshake; call it once."""
         if self._state is not _State.BEGUN:
-            raise RuntimeError("first_frame() opens the handshake, once.")
+            raise RuntimeError("first_frame() opens the handshake, once")
         greeting = _greet(self._service, self._outer_key, self._peer, self._unix_seconds)
         self._line.use(self._server.inner_key, self._server.outer_key)
         frame = self._line.seal(greeting.to_json("client"))
@@ -312,12 +314,12 @@ class ClientHandshake:
             case _State.ASKED:
                 return self._answered(frame)
             case _:
-                raise HandshakeError("out-of-turn", f"{self._peer}: a frame came when none was due.")
+                raise HandshakeError("out-of-turn", f"{self._peer}: a frame came when none was due")
 
     def poll(self) -> str:
-        """Give the frame that asks how we stand; only after ``Standing``, one question per answer."""
+        """Return the frame that asks how we stand; only after `Standing`, one question per answer."""
         if self._state is not _State.STANDBY:
-            raise RuntimeError("poll() follows a Standing that says we wait, once.")
+            raise RuntimeError("poll() follows a Standing that says we wait, once")
         self._state = _State.ASKED
         return self._line.seal({})
 
@@ -393,7 +395,7 @@ class ServerHandshake:
 
     @property
     def peer(self) -> Peer | None:
-        """Whose keys opened the Handshake; whether it is present shows only when ``Identified`` comes."""
+        """Whose keys opened the Handshake; whether it is present shows only when `Identified` comes."""
         return self._peer
 
     def receive(self, frame: Frame) -> ServerAction:
@@ -412,12 +414,12 @@ class ServerHandshake:
                 return self._asked(frame)
             case _:
                 who = self._peer or "The caller"
-                raise HandshakeError("out-of-turn", f"{who}: a frame came when none was due.")
+                raise HandshakeError("out-of-turn", f"{who}: a frame came when none was due")
 
     def answer(self, *, client_is_secondary: bool = False, server_is_secondary: bool = False) -> Answer:
-        """Answer an ``Identified`` or ``Polled``: neither secondary means that the connection is primary."""
+        """Answer an `Identified` or `Polled`: neither secondary means that the connection is primary."""
         if self._state is not _State.ASKED:
-            raise RuntimeError("answer() follows Identified or Polled, once.")
+            raise RuntimeError("answer() follows Identified or Polled, once")
         status = StandbyStatus(
             client_is_secondary=client_is_secondary, server_is_secondary=server_is_secondary
         )
@@ -463,9 +465,7 @@ class ServerHandshake:
             if data is not None:
                 return client, line, Greeting.read(parsed(data), "client")
         count = len(self._candidates)
-        raise HandshakeError(
-            "not-opened", f"The Handshake opens with none of the {count} clients that match."
-        )
+        raise HandshakeError("not-opened", f"The Handshake opens with none of the {count} clients that match")
 
     def _greeted(self, frame: Frame) -> Identified:
         line, peer, greeting = _known(self._line), _known(self._peer), _known(self._greeting)
@@ -479,12 +479,12 @@ class ServerHandshake:
 
     def _asked(self, frame: Frame) -> Polled:
         if _known(self._line).open(frame) != {}:
-            raise HandshakeError("malformed", f"{self._peer}: a waiting client sent more than its question.")
+            raise HandshakeError("malformed", f"{self._peer}: a waiting client sent more than its question")
         self._state = _State.ASKED
         return Polled()
 
 
 def _known(value: _T | None) -> _T:
     if value is None:
-        raise RuntimeError("The handshake is not that far.")
+        raise RuntimeError("The handshake is not that far")
     return value

@@ -1,5 +1,7 @@
 """The envelopes of one handshake: sealed and opened with keys that change from step to step."""
 
+from __future__ import annotations
+
 from ..errors import HandshakeError, JsonError
 from . import dense
 from .codec import EnvelopeCodec
@@ -25,7 +27,7 @@ class HandshakeLine:
     def keys(self) -> EnvelopeKeys:
         """The keys of this step."""
         if self._keys is None:
-            raise RuntimeError("This handshake has no keys yet.")
+            raise RuntimeError("This handshake has no keys yet")
         return self._keys
 
     def use(self, inner_key: Key, outer_key: Key) -> None:
@@ -40,7 +42,7 @@ class HandshakeLine:
         )
 
     def open(self, frame: Frame) -> object:
-        """Give the value in a frame of the peer.
+        """Return the value in a frame of the peer.
 
         Raises:
             HandshakeError: There is none, or the frame came before.
@@ -48,12 +50,12 @@ class HandshakeLine:
         raw = read_frame(self.service, frame)
         data = open_layers(self.keys, raw)
         if data is None:
-            raise HandshakeError("not-opened", "The frame does not open with the keys of this handshake.")
+            raise HandshakeError("not-opened", "The frame does not open with the keys of this handshake")
         self.remember(raw)
         value = parsed(data)
         del data
         if value is None:
-            raise HandshakeError("malformed", "The frame opens and holds no JSON object.")
+            raise HandshakeError("malformed", "The frame opens and holds no JSON object")
         return value
 
     def remember(self, raw: bytes) -> None:
@@ -64,10 +66,10 @@ class HandshakeLine:
         """
         if self.infos.full:
             raise HandshakeError(
-                "exhausted", f"The handshake has taken {len(self.infos)} frames: begin again."
+                "exhausted", f"The handshake has taken {len(self.infos)} frames: begin again"
             )
         if not self.infos.add(raw[:FINGERPRINT_SIZE]):
-            raise HandshakeError("repeated", "The frame came before in this handshake.")
+            raise HandshakeError("repeated", "The frame came before in this handshake")
 
     def session(self, *, peer_numbers: bool, framing: str | None, dialled: bool) -> AnySession:
         """Go on as a session; for the compatible framing, the frames of the handshake stay remembered.
@@ -85,7 +87,7 @@ class HandshakeLine:
 
 
 def read_frame(service: LocalService, frame: Frame) -> bytes:
-    """Give the bytes of a frame of the handshake that is not our own.
+    """Return the bytes of a frame of the handshake that is not our own.
 
     Raises:
         HandshakeError: It is too long, binary, not hexadecimal, or one that we have sent.
@@ -93,22 +95,22 @@ def read_frame(service: LocalService, frame: Frame) -> bytes:
     longest = service.limits.handshake_frame_bytes
     if len(frame) > longest:
         raise HandshakeError(
-            "too-long", f"The frame has {len(frame)} characters; a handshake takes {longest}."
+            "too-long", f"The frame has {len(frame)} characters; a handshake takes {longest}"
         )
     if not isinstance(frame, str):
-        raise HandshakeError("kind", "A binary message came during the handshake.")
+        raise HandshakeError("kind", "A binary message came during the handshake")
     raw = read_hex(frame)
     if raw is None:
-        raise HandshakeError("malformed", f"The {len(frame)} characters are no frame.")
+        raise HandshakeError("malformed", f"The {len(frame)} characters are no frame")
     if service.mark.is_on(raw[: 2 * SIZE]):
         raise HandshakeError(
-            "reflected", "The frame is one of our own. Does this service dial itself? Else it was sent back."
+            "reflected", "The frame is one of our own. Does this service dial itself? Else it was sent back"
         )
     return raw
 
 
 def parsed(data: bytes) -> object:
-    """Give the JSON value in the data; None if there is none, which no step of the handshake sends either."""
+    """Return the JSON value in the data; None if there is none, which no step of the handshake sends either."""
     try:
         value: object = parse(data)
     except JsonError:

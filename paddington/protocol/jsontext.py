@@ -3,18 +3,20 @@
 What the standard library's parser takes and we do not:
 
 - a repeated key in an object: here the last one wins, elsewhere the first, so two readers see two messages;
-- ``NaN``, ``Infinity``, and numbers beyond a double; - integers beyond 64 bits, and numbers of more than
-``LONGEST_NUMBER`` characters (converting a million digits takes
+- `NaN`, `Infinity`, and numbers beyond a double; - integers beyond 64 bits, and numbers of more than
+`MAX_NUMBER_CHARACTERS` characters (converting a million digits takes
   quadratic time);
 - half a surrogate pair, which has no UTF-8 form and would fail later, in a log or on the next hop; -
-nesting deeper than ``DEEPEST``, counted before parsing, so that no parser and no later walk over the value
+nesting deeper than `MAX_DEPTH`, counted before parsing, so that no parser and no later walk over the value
 runs
   out of stack.
 
-``-0`` is read as a float, since no unsigned field may take it.
+`-0` is read as a float, since no unsigned field may take it.
 
 Messages tell what is wrong and never quote the text, which may hold anything.
 """
+
+from __future__ import annotations
 
 import json
 import re
@@ -24,10 +26,10 @@ from typing import Any, Final, NoReturn
 
 from ..errors import JsonError
 
-DEEPEST: Final = 128
+MAX_DEPTH: Final = 128
 """Objects and lists within each other; the limit of the existing services' parser."""
 
-LONGEST_NUMBER: Final = 64
+MAX_NUMBER_CHARACTERS: Final = 64
 """Characters of one number; the longest that anyone writes is a double with 25."""
 
 _LEAST_INTEGER: Final = -(2**63)
@@ -53,7 +55,7 @@ def parse(text: str | bytes) -> Any:
     if type(outcome) is _Refused:
         # The text must not stay in the traceback of the error.
         del text
-        raise JsonError(f"Not JSON that we take: {outcome.why}.")
+        raise JsonError(f"Not JSON that we take: {outcome.why}")
     return outcome
 
 
@@ -66,7 +68,7 @@ def write(value: object) -> str:
     text = _write(value)
     if text is None:
         del value
-        raise JsonError("This value has no JSON form.")
+        raise JsonError("This value has no JSON form")
     return text
 
 
@@ -84,8 +86,8 @@ def _parse(text: str | bytes) -> Any:
             text.encode()
     except UnicodeError:
         return _Refused("no valid UTF-8")
-    if text.count("[") + text.count("{") > DEEPEST and _too_deep(text):
-        return _Refused(f"nested deeper than {DEEPEST}")
+    if text.count("[") + text.count("{") > MAX_DEPTH and _too_deep(text):
+        return _Refused(f"nested deeper than {MAX_DEPTH}")
     text = text.strip(_BLANKS)
     try:
         value, end = _DECODER.raw_decode(text)
@@ -116,7 +118,7 @@ def _write(value: object) -> str | None:
 def _too_deep(text: str) -> bool:
     # As far as the parser would come, strings are told from the rest as the parser does it.
     brackets = _NOT_BRACKETS.sub("", _STRINGS.sub("", text))
-    return any(depth > DEEPEST for depth in accumulate(map(_STEP.__getitem__, brackets)))
+    return any(depth > MAX_DEPTH for depth in accumulate(map(_STEP.__getitem__, brackets)))
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -127,7 +129,7 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _integer(digits: str) -> int | float:
-    if len(digits) > LONGEST_NUMBER:
+    if len(digits) > MAX_NUMBER_CHARACTERS:
         raise _Refused(f"a number of {len(digits)} characters")
     number = int(digits)
     if not _LEAST_INTEGER <= number <= _GREATEST_INTEGER:
@@ -136,7 +138,7 @@ def _integer(digits: str) -> int | float:
 
 
 def _float(digits: str) -> float:
-    if len(digits) > LONGEST_NUMBER:
+    if len(digits) > MAX_NUMBER_CHARACTERS:
         raise _Refused(f"a number of {len(digits)} characters")
     number = float(digits)
     if number in _INFINITIES:
@@ -155,4 +157,4 @@ _DECODER: Final = json.JSONDecoder(
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 write_text: Final[Callable[[object], str]] = _ENCODER.encode
-"""``write`` for a value that is known to be a text: quotes and escapes, no check for UTF-8."""
+"""`write` for a value that is known to be a text: quotes and escapes, no check for UTF-8."""

@@ -1,5 +1,7 @@
 """What one running service brings to each of its handshakes."""
 
+from __future__ import annotations
+
 import os
 from typing import Self
 
@@ -14,7 +16,7 @@ from .replay import EpochWindows, Numbers, Stamp
 
 @attrs.frozen(kw_only=True, eq=False)
 class LocalService:
-    """What one running service brings to each of its handshakes; make one per ``open_service``.
+    """What one running service brings to each of its handshakes; make one per `open_service`.
 
     Everything is in memory only: a restart comes with another epoch and another mark.
 

@@ -3,10 +3,10 @@
 Sources: protocol pages *newer-protocol*, sections 3 and 4, and *security-cases*, P27 to P32. Four memories,
 all of them bounded:
 
-- ``Window``: one sender's numbers within one connection or one of its processes; constant size.
-- ``EpochWindows``: per peer, the windows of its latest processes; one per service.
-- ``Numbers``: the numbers that we have used ourselves, per peer; one per service.
-- ``InfoMemory``: the infos of one connection with a peer that does not number its payloads. It grows with the
+- `Window`: one sender's numbers within one connection or one of its processes; constant size.
+- `EpochWindows`: per peer, the windows of its latest processes; one per service.
+- `Numbers`: the numbers that we have used ourselves, per peer; one per service.
+- `InfoMemory`: the infos of one connection with a peer that does not number its payloads. It grows with the
   frames up to a limit, at which the connection must be renewed rather than anything forgotten.
 
 Rule 1: look first, mark last. Nothing that a peer said is marked before a seal has opened that only the
@@ -16,6 +16,8 @@ peer needs.
 Rule 2: check and mark happen in one call, without anything between them.
 """
 
+from __future__ import annotations
+
 from collections import OrderedDict
 from collections.abc import Iterable
 
@@ -23,7 +25,7 @@ import attrs
 
 from ..peer import Peer
 
-LARGEST_NUMBER = 2**64 - 1
+MAX_NUMBER = 2**64 - 1
 """Numbers and epochs are unsigned integers of 64 bits."""
 
 FINGERPRINT_SIZE = 16
@@ -32,7 +34,7 @@ FINGERPRINT_SIZE = 16
 
 def is_number(value: object) -> bool:
     """Whether a JSON value is an unsigned integer of 64 bits: no boolean, no float, no text."""
-    return type(value) is int and 0 <= value <= LARGEST_NUMBER
+    return type(value) is int and 0 <= value <= MAX_NUMBER
 
 
 class Window:
@@ -52,7 +54,7 @@ class Window:
         self._seen = 0
 
     def allows(self, number: int) -> bool:
-        """Whether ``accept`` would take this number."""
+        """Whether `accept` would take this number."""
         age = self._highest - number
         return age < 0 or (age < self._size and not self._seen >> age & 1)
 
@@ -83,7 +85,7 @@ class EpochWindows:
     """The numbers that peers have used in handshakes, by process (protocol page *newer-protocol*, section 3).
 
     A restarted peer comes with another epoch, hence with another window, and any first number; a Handshake
-    recorded from one of its ``epochs`` latest processes is refused.
+    recorded from one of its `epochs` latest processes is refused.
 
     Numbers without an epoch (release 0.90) are never refused across connections: such a peer counts from 0
     again after each restart. It has proven to be fresh by the time they are looked at, see rule 1.
@@ -159,8 +161,8 @@ class Numbers:
         self._last: dict[Peer, int] = {}
 
     def draw(self, peer: Peer, unix_seconds: float) -> int:
-        """Give the next number for this peer."""
-        number = max(self._last.get(peer, -1) + 1, int(unix_seconds)) & LARGEST_NUMBER
+        """Return the next number for this peer."""
+        number = max(self._last.get(peer, -1) + 1, int(unix_seconds)) & MAX_NUMBER
         self._last[peer] = number
         return number
 
@@ -201,7 +203,7 @@ class InfoMemory:
         """Remember a frame; False if it came before.
 
         Args:
-            fingerprint: 16 bytes of an info, of a frame that has opened. Ask ``full`` before.
+            fingerprint: 16 bytes of an info, of a frame that has opened. Ask `full` before.
         """
         bucket = self._buckets.setdefault(hash(fingerprint) % self._BUCKETS, bytearray())
         if _holds(bucket, fingerprint):

@@ -4,6 +4,8 @@ Protocol pages *wire*, section 3, and *newer-protocol*, section 2. They travel c
 keys, as every release reads them, or plain with a header that says so, as later releases send them.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -37,23 +39,23 @@ class SentSalts:
     plain: bool
 
     @classmethod
-    def masked(cls, inner: Salt, outer: Salt, *, inner_key: Key, outer_key: Key) -> "SentSalts":
+    def masked(cls, inner: Salt, outer: Salt, *, inner_key: Key, outer_key: Key) -> SentSalts:
         """Combine salts with the pre-shared keys."""
         return cls(*mask_salts(inner, outer, inner_key=inner_key, outer_key=outer_key), plain=False)
 
     def salts(self, *, inner_key: Key, outer_key: Key) -> tuple[Salt, Salt]:
-        """Give the inner and the outer salt, if these are the sender's pre-shared keys."""
+        """Return the inner and the outer salt, if these are the sender's pre-shared keys."""
         if self.plain:
             return self.inner, self.outer
         return mask_salts(self.inner, self.outer, inner_key=inner_key, outer_key=outer_key)
 
     def headers(self) -> list[tuple[bytes, bytes]]:
-        """Give the headers to send."""
+        """Return the headers to send."""
         headers = [(INNER_SALT, self.inner.hex().encode()), (OUTER_SALT, self.outer.hex().encode())]
         return [*headers, (SALT_FORMAT, PLAIN)] if self.plain else headers
 
     @classmethod
-    def read(cls, headers: Iterable[tuple[bytes, bytes]]) -> "SentSalts":
+    def read(cls, headers: Iterable[tuple[bytes, bytes]]) -> SentSalts:
         """Find the salts among all headers of a request, whose names may be in any case.
 
         Raises:
@@ -64,7 +66,7 @@ class SentSalts:
             lower = name.lower()
             if lower in _NAMES:
                 if lower in found:
-                    raise HandshakeError("salts", f"Header {lower.decode()} comes twice.")
+                    raise HandshakeError("salts", f"Header {lower.decode()} comes twice")
                 found[lower] = value
         plain = found.get(SALT_FORMAT, b"").strip().lower() == PLAIN
         return cls(_read_salt(found, INNER_SALT), _read_salt(found, OUTER_SALT), plain=plain)
@@ -73,7 +75,7 @@ class SentSalts:
 def _read_salt(found: dict[bytes, bytes], name: bytes) -> Salt:
     value = found.get(name)
     if value is None:
-        raise HandshakeError("salts", f"Header {name.decode()} is missing.")
+        raise HandshakeError("salts", f"Header {name.decode()} is missing")
     if _HEX.fullmatch(value) is None:
-        raise HandshakeError("salts", f"Header {name.decode()} is not 64 hexadecimal digits.")
+        raise HandshakeError("salts", f"Header {name.decode()} is not 64 hexadecimal digits")
     return Salt.from_hex(value.decode())

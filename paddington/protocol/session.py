@@ -1,10 +1,12 @@
 """A connection after its handshake: payload text in, frame out, and back.
 
-The state of one connection and nothing else: no task, no clock, no socket. ``Session`` numbers, checks and
-measures; a ``Codec`` turns one numbered payload into one frame. There is one codec, the envelope that every
+The state of one connection and nothing else: no task, no clock, no socket. `Session` numbers, checks and
+measures; a `Codec` turns one numbered payload into one frame. There is one codec, the envelope that every
 existing service speaks. The dense framing that two services of ours may agree upon has a session of its own
-(``dense.DenseSession``): its frames are numbered, not its payloads. A connection uses either as ``AnySession``.
+(`dense.DenseSession`): its frames are numbered, not its payloads. A connection uses either as `AnySession`.
 """
+
+from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final, Protocol, TypeAlias
@@ -13,7 +15,8 @@ import attrs
 
 from ..errors import FrameError
 from ..limits import Limits
-from .replay import LARGEST_NUMBER, InfoMemory, Window
+from .replay import MAX_NUMBER, InfoMemory, Window
+from .sizes import send_limit
 
 Frame: TypeAlias = str | bytes
 """One WebSocket message: text for the envelope, bytes for a binary framing."""
@@ -38,7 +41,7 @@ class Codec(Protocol):
     """One way to write numbered payloads as frames; made for one connection, stateless but for its keys."""
 
     def seal(self, number: int | None, text: str, *, limit: int) -> Frame:
-        """Make a frame of at most ``limit`` characters or bytes.
+        """Make a frame of at most `limit` characters or bytes.
 
         Raises:
             PayloadError: The text cannot travel at all.
@@ -55,11 +58,11 @@ class Codec(Protocol):
         ...
 
     def payload_size(self, text: str) -> int:
-        """Bytes that this payload takes, to be compared with ``largest_payload``."""
+        """Bytes that this payload takes, to be compared with `largest_payload`."""
         ...
 
     def largest_payload(self, limit: int, *, numbered: bool) -> int:
-        """Bytes that a payload may take in a frame of at most ``limit``, whatever its number."""
+        """Bytes that a payload may take in a frame of at most `limit`, whatever its number."""
         ...
 
 
@@ -80,7 +83,7 @@ class AnySession(Protocol):
 
     @property
     def largest_payload(self) -> int:
-        """Bytes that ``payload_size`` may give for one payload."""
+        """Bytes that `payload_size` may give for one payload."""
 
     def seal_some(self, texts: Sequence[str], start: int = 0) -> tuple[Frame, int]:
         """Make a frame of one or more payloads from one on; give it with their number."""
@@ -118,7 +121,7 @@ class Session:
     def __init__(self, codec: Codec, *, peer_numbers: bool, infos: InfoMemory, limits: Limits) -> None:
         self.peer_numbers = peer_numbers
         self.receive_limit = limits.frame_bytes if peer_numbers else limits.legacy_frame_bytes
-        self.send_limit = limits.frame_bytes
+        self.send_limit = send_limit(limits, peer_numbers=peer_numbers)
         self._codec = codec
         self._infos = infos
         self._window = Window(limits.replay_window)
@@ -132,38 +135,38 @@ class Session:
             PayloadTooLargeError: It does not fit into one frame; no number was used.
         """
         frame = self._codec.seal(self._sent if self.peer_numbers else None, text, limit=self.send_limit)
-        self._sent = (self._sent + 1) & LARGEST_NUMBER
+        self._sent = (self._sent + 1) & MAX_NUMBER
         return frame
 
     def seal_some(self, texts: Sequence[str], start: int = 0) -> tuple[Frame, int]:
-        """Make the frame for one of these payloads, which is all that goes into one; as ``seal``."""
+        """Make the frame for one of these payloads, which is all that goes into one; as `seal`."""
         return self.seal(texts[start]), 1
 
     def open_some(self, frame: Frame) -> Sequence[str]:
-        """Read the one payload of a frame; as ``open``."""
+        """Read the one payload of a frame; as `open`."""
         return (self.open(frame),)
 
     def open(self, frame: Frame) -> str:
         """Read the payload of a frame.
 
         Raises:
-            FrameError: The frame is dropped (see ``reason``); the connection stays, and the frame still
-                counts as a sign of life. Look at ``must_renew`` after ``exhausted``.
+            FrameError: The frame is dropped (see `reason`); the connection stays, and the frame still
+                counts as a sign of life. Look at `must_renew` after `exhausted`.
         """
         if len(frame) > self.receive_limit:
             raise FrameError(
-                "too-long", f"The frame has {len(frame)} characters; {self.receive_limit} are taken."
+                "too-long", f"The frame has {len(frame)} characters; {self.receive_limit} are taken"
             )
         if self.must_renew:
-            raise FrameError("exhausted", f"The connection has taken {len(self._infos)} frames: renew it.")
+            raise FrameError("exhausted", f"The connection has taken {len(self._infos)} frames: renew it")
         opened = self._codec.open(frame)
         if not self.peer_numbers and not self._infos.add(opened.fingerprint):
-            raise FrameError("repeated", "The frame came before in this connection.")
+            raise FrameError("repeated", "The frame came before in this connection")
         if opened.number is None:
             if self.peer_numbers:
-                raise FrameError("bare", "The peer announced numbered payloads, and this one has no number.")
+                raise FrameError("bare", "The peer announced numbered payloads, and this one has no number")
         elif not self._window.accept(opened.number):
-            raise FrameError("repeated", f"The payload's number {opened.number} came before, or is too old.")
+            raise FrameError("repeated", f"The payload's number {opened.number} came before, or is too old")
         return opened.text
 
     @property
@@ -173,7 +176,7 @@ class Session:
 
     @property
     def largest_payload(self) -> int:
-        """Bytes that ``payload_size`` may give for one payload."""
+        """Bytes that `payload_size` may give for one payload."""
         return self._codec.largest_payload(self.send_limit, numbered=self.peer_numbers)
 
     def payload_size(self, text: str) -> int:
@@ -185,7 +188,7 @@ class Session:
         return self._codec.payload_size(text)
 
     def fits(self, text: str) -> bool:
-        """Whether ``seal`` will take this payload, now and later in this connection.
+        """Whether `seal` will take this payload, now and later in this connection.
 
         Raises:
             PayloadError: The text has no UTF-8 form.

@@ -14,12 +14,13 @@ import attrs
 import trio
 
 from ..errors import JobError, PeerNotFoundError, RefusedError
-from ..jobs.job import DEFAULT_LIFETIME, Job, printable
+from ..jobs.job import DEFAULT_LIFETIME, Job
+from ..text import printable
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from ..links.peers import AgentPeer
+    from ..links.agent_peer import AgentPeer
     from .agent import Agent
 
 MAX_DELETE_SECONDS: Final = 1.0

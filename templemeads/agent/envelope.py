@@ -9,11 +9,11 @@ import attrs
 
 from ..errors import StateError
 from ..jobs.job import Job
+from ..links.agent_peer import AgentPeer
 
 if TYPE_CHECKING:
     from ..config import AgentConfig
-    from ..links.peers import AgentPeer  # noqa: TC004 - nothing reads this annotation at run time, and peers need jobs
-    from .agent import Agent  # noqa: TC004 - likewise; the agent imports this module
+    from .agent import Agent  # noqa: TC004 - nothing reads this at run time, and the agent imports this
 
 
 async def _unreported(_: str | None) -> None:

@@ -18,14 +18,16 @@ import attrs
 import trio
 
 from paddington import Peer
+from paddington.nursery import open_bare_nursery
+from paddington.waiters import Waiters
 
-from ..errors import JobError, StateError
 from ..jobs.job import Job
 from ..limits import Limits
 from ..logcontext import bound
 from .ask import asking
 from .envelope import Envelope
 from .handlers import Handler
+from .wall import call_handler
 
 _log = logging.getLogger("templemeads.runner")
 
@@ -93,7 +95,7 @@ class Runner:
         self._again: set[_Place] = set()
         self._per_peer: Counter[Peer] = Counter()
         self._stopped = False
-        self._idle: trio.Event | None = None  # for whoever waits until nothing runs
+        self._ended_one = Waiters()
 
     @property
     def running(self) -> int:
@@ -113,7 +115,7 @@ class Runner:
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
         """Run handlers inside the ``with`` block; jobs that came before wait for it. On leaving it they are cancelled."""
-        async with trio.open_nursery() as nursery:
+        async with open_bare_nursery() as nursery:
             self._nursery = nursery
             self._fill()
             try:
@@ -145,9 +147,7 @@ class Runner:
         """Start nothing more, and wait until the handlers that run have ended."""
         self._stopped = True
         while self._running:
-            if self._idle is None:
-                self._idle = trio.Event()
-            await self._idle.wait()
+            await self._ended_one.wait()
 
     def cancel_all(self, reason: str) -> None:
         """Start nothing more, and cancel what runs; a handler that answers all the same has answered."""
@@ -209,8 +209,8 @@ class Runner:
         result: Job | None = None
         with bound(peer=peer, job=job.id):
             try:
-                with running.scope, asking(job, peer.zone):
-                    result = await self._call(envelope, running)
+                with asking(job, peer.zone):
+                    result = await call_handler(self._handler, envelope, running.scope)
             finally:
                 self._ended(place, running)
             seconds = trio.current_time() - running.since
@@ -231,31 +231,7 @@ class Runner:
         self._per_peer[peer] -= 1
         if not self._per_peer[peer]:
             del self._per_peer[peer]
-        if self._idle is not None and not self._running:
-            self._idle.set()
-            self._idle = None
-
-    async def _call(self, envelope: Envelope, running: _Running) -> Job:
-        job = envelope.job
-        try:
-            returned: object = await self._handler(envelope)
-            # A handler is somebody else's code: a plain value is what they mean, whatever the types say.
-            result = returned if isinstance(returned, Job) else job.completed(returned)
-            if result.id != job.id or not result.is_finished:
-                raise StateError(
-                    "The handler returned a job that is not finished: "
-                    "it should return envelope.job.completed(…) or envelope.job.errored(…)"
-                )
-        except JobError as error:
-            return job.errored(_message(error), kind=error.kind, origin=error.origin)
-        except Exception as error:  # noqa: BLE001 - the wall: it becomes the job's result
-            _log.exception("the handler of %s failed", ascii(running.command))
-            return job.errored(_message(error), kind="run")
-        except (SystemExit, GeneratorExit) as error:
-            # A handler must not end its agent. Cancellation and Ctrl-C are not a handler's doing and pass.
-            _log.exception("the handler of %s raised %s", ascii(running.command), type(error).__name__)
-            return job.errored(f"The handler raised {type(error).__name__}", kind="run")
-        return result
+        self._ended_one.wake()
 
     async def _report_if_late(self, running: _Running, done: trio.Event) -> None:
         with trio.CancelScope(shield=True), trio.move_on_after(self._limits.handler_cleanup_seconds):
@@ -266,9 +242,3 @@ class Runner:
                 ascii(running.command),
                 self._limits.handler_cleanup_seconds,
             )
-
-
-def _message(error: BaseException) -> str:
-    if isinstance(error, BaseExceptionGroup):
-        return "; ".join(_message(inner) for inner in error.exceptions[:10])
-    return str(error) or type(error).__name__

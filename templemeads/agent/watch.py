@@ -1,4 +1,4 @@
-"""Who waits for which job: one event per job that somebody watches, none for the others."""
+"""The tasks that wait for a job: one `Watch` per job that is watched, none for the others."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Self
 from uuid import UUID
 
 import attrs
-import trio
 
 from paddington import Peer
+from paddington.waiters import Waiters
 
 from ..errors import AgentStoppedError
 
@@ -17,10 +17,10 @@ _Key = tuple[Peer, int]
 
 @attrs.define(eq=False)
 class Watch:
-    """A look-out for changes of one job; several tasks can share it.
+    """Watches the changes of one job; several tasks can share it.
 
     Attributes:
-        watchers: How many tasks do.
+        watchers: How many tasks share it.
         removed: Whether the job has left the board since.
         closed: Whether there will be no more changes.
 
@@ -31,7 +31,7 @@ class Watch:
     watchers: int = attrs.field(default=0, init=False)
     removed: bool = attrs.field(default=False, init=False)
     closed: bool = False
-    _changed: trio.Event | None = attrs.field(default=None, init=False)
+    _waiters: Waiters = attrs.field(factory=Waiters, init=False)
 
     def __enter__(self) -> Self:
         self.watchers += 1
@@ -50,21 +50,17 @@ class Watch:
 
         """
         if not self.closed:
-            if self._changed is None:
-                self._changed = trio.Event()
-            await self._changed.wait()
+            await self._waiters.wait()
         if self.closed:
             raise AgentStoppedError("The agent that holds the job has stopped")
 
     def wake(self) -> None:
-        """Wake everyone who waits now."""
-        if self._changed is not None:
-            self._changed.set()
-            self._changed = None
+        """Wake the tasks that wait now."""
+        self._waiters.wake()
 
 
 class Watches:
-    """All look-outs of an agent."""
+    """All watches of an agent."""
 
     def __init__(self) -> None:
         self._watches: dict[_Key, Watch] = {}
@@ -82,14 +78,14 @@ class Watches:
         return watch
 
     def changed(self, peer: Peer, job_id: UUID, *, removed: bool) -> None:
-        """Wake those who watch this job."""
+        """Wake the tasks that watch this job."""
         watch = self._watches.get((peer, job_id.int))
         if watch is not None:
             watch.removed = watch.removed or removed
             watch.wake()
 
     def close(self) -> None:
-        """Wake everyone for the last time."""
+        """Wake every task for the last time."""
         self._closed = True
         for watch in self._watches.values():
             watch.closed = True

@@ -1,21 +1,35 @@
-"""Runs an agent as a process does: until it is told to stop."""
+"""Runs an agent as a process of a machine: signals, control socket, health endpoint, systemd and monitor around it."""
 
 from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
+import attrs
 import trio
+
+from paddington import ConfigError
 
 from ..agent.agent import Agent, open_agent, refuse_every_job
 from ..agent.handlers import Handler
 from ..config import AgentConfig
+from ..logcontext import RecentLogs
 from ..operations.notifications import NotificationHandler
 from ..operations.process import patient_collector
 from ..stores.store import OpenStore
+from .systemd import feed_watchdog, notify, watchdog_seconds
+
+if TYPE_CHECKING:
+    from .counts import PutCounts
+    from .metrics import AgentMetrics
 
 _log = logging.getLogger("templemeads.run")
+
+STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 async def run_agent(
@@ -24,23 +38,25 @@ async def run_agent(
     *,
     store: OpenStore | None = None,
     on_notification: NotificationHandler | None = None,
+    on_hangup: Callable[[], None] | None = None,
     task_status: trio.TaskStatus[Agent] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Run an agent until it is cancelled, or the process gets SIGINT or SIGTERM, or is to restart.
 
-    The first signal stops the agent in order (`open_agent`); a second one hurries: handlers that still run are cancelled
-    and nothing more is sent; so does a hard restart (`Operations.exit_asked`). In any case this returns, and jobs that
-    are not finished stay in the store. A third signal ends the process as if nobody had listened, which is the way out
-    where a handler shields itself for ever; the store is as after a crash, and that it is made for.
+    The first signal stops the agent in order (`open_agent`). A second one hurries: running handlers are cancelled and
+    nothing more is sent; a hard restart (`Operations.exit_asked`) does the same. In any case this returns, and unfinished
+    jobs stay in the store. A third signal ends the process as if nobody had listened: the way out when a handler shields
+    itself for ever. The store is then as after a crash, and it is made for that.
 
-    Since the process is the agent's own, Python is asked to look for cycles less often (`process.patient_collector`).
+    Since the process belongs to the agent, Python looks for cycles less often (`process.patient_collector`).
 
     Args:
         config: What the agent is.
         handler: Called for each job that arrives.
         store: Opens the store of its boards; by default the one that the configuration names.
         on_notification: Called for each notification that ends here; by default it is logged.
-        task_status: Told of the agent as soon as it is up.
+        on_hangup: Called for each SIGHUP; by default it stops the agent as SIGTERM does.
+        task_status: Reports the agent as soon as it is up.
 
     Raises:
         ConfigError, StoreError, paddington.PaddingtonError: As for `open_agent`.
@@ -48,11 +64,11 @@ async def run_agent(
     """
     with (
         patient_collector(),
-        trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals,
+        trio.open_signal_receiver(*STOPPING, signal.SIGHUP) as signals,
         trio.CancelScope() as everything,
     ):
         async with trio.open_nursery() as nursery:
-            asked_to_stop: trio.Event = await nursery.start(_listen, signals, everything)
+            asked_to_stop: trio.Event = await nursery.start(_listen, signals, everything, on_hangup)
             try:
                 async with open_agent(config, handler, store=store, on_notification=on_notification) as agent:
                     nursery.start_soon(_leave, agent, everything)
@@ -70,6 +86,7 @@ async def _leave(agent: Agent, everything: trio.CancelScope) -> None:
 async def _listen(
     signals: AsyncIterator[int],
     everything: trio.CancelScope,
+    on_hangup: Callable[[], None] | None,
     *,
     task_status: trio.TaskStatus[trio.Event],
 ) -> None:
@@ -77,11 +94,91 @@ async def _listen(
     task_status.started(asked)
     async for number in signals:
         name = signal.Signals(number).name
-        if asked.is_set():
-            _log.warning("%s again: the agent stops at once", name)
-            for stop in (signal.SIGINT, signal.SIGTERM):
+        if number == signal.SIGHUP and on_hangup is not None:
+            _log.info("%s: reading the configuration again", name)
+            on_hangup()
+        elif asked.is_set():
+            _log.warning("%s again: stopping at once", name)
+            for stop in STOPPING:
                 signal.signal(stop, signal.SIG_DFL)
             everything.cancel(reason=f"{name} again")
         else:
-            _log.info("%s: the agent stops", name)
+            _log.info("%s: stopping", name)
             asked.set()
+
+
+@attrs.frozen(kw_only=True)
+class Daemon:
+    """What surrounds the agent of a process.
+
+    Attributes:
+        socket: Path of the control socket.
+        recent_logs: The latest log records, for diagnostics.
+        on_notification: Called for each notification that ends here; by default it is logged.
+
+    """
+
+    socket: Path
+    recent_logs: RecentLogs | None = None
+    on_notification: NotificationHandler | None = None
+
+    async def run(self, config: AgentConfig, handler: Handler) -> int:
+        """Run an agent with everything around it until it stops; return the exit status of the process.
+
+        Raises:
+            ConfigError: The control socket or the health endpoint cannot be served.
+            StoreError, paddington.PaddingtonError: As for `open_agent`.
+
+        """
+        async with trio.open_nursery() as nursery:
+
+            async def run_it(task_status: trio.TaskStatus[Agent]) -> None:
+                await run_agent(
+                    config, handler, on_notification=self.on_notification, task_status=task_status
+                )
+                notify("STOPPING=1")
+                nursery.cancel_scope.cancel(reason="the agent has stopped")
+
+            agent: Agent = await nursery.start(run_it)
+            agent.operations.recent_logs = self.recent_logs
+            await self._surround(agent, nursery)
+            notify(f"READY=1\nSTATUS={agent.agent_type} agent {agent.name} is up")
+        return agent.operations.exit_status
+
+    async def _surround(self, agent: Agent, nursery: trio.Nursery) -> None:
+        # Imported here, since a program that only wants `run_agent` needs none of it
+        from .control import serve_control
+        from .control_socket import ControlLimits
+        from .counts import PutCounts
+        from .endpoint import DEFAULT_IP, serve_endpoint
+        from .http import HttpLimits
+        from .monitor import monitor
+
+        counts = PutCounts(agent)
+        limits = agent.limits
+        control_limits = ControlLimits(callers=limits.control_callers, answer_seconds=limits.control_seconds)
+        await nursery.start(partial(serve_control, agent, self.socket, counts=counts, limits=control_limits))
+        port = agent.config.service.healthcheck_port
+        if port is not None:
+            http_limits = HttpLimits(
+                connections=limits.http_connections,
+                request_seconds=limits.http_seconds,
+                answer_seconds=limits.http_seconds,
+            )
+            ip = agent.config.healthcheck_ip or DEFAULT_IP
+            metrics = _metrics(agent, counts)
+            url = await nursery.start(partial(serve_endpoint, agent, ip, port, metrics, limits=http_limits))
+            _log.info("serving health checks at %s/health", url)
+        nursery.start_soon(monitor)
+        if (seconds := watchdog_seconds()) is not None:
+            nursery.start_soon(feed_watchdog, seconds)
+
+
+def _metrics(agent: Agent, counts: PutCounts) -> AgentMetrics | None:
+    from .metrics import AgentMetrics
+
+    try:
+        return AgentMetrics(agent, counts)
+    except ConfigError as error:
+        _log.warning("/metrics shows nothing: %s", error)
+        return None

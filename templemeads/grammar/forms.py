@@ -258,6 +258,9 @@ class Record:
     @classmethod
     def __attrs_init_subclass__(cls) -> None:
         cls.json_fields = _json_fields(cast("type[attrs.AttrsInstance]", cls))
+        # attrs generates a function for cached properties that belongs to no module, at which pydoc of Python 3.13 fails.
+        if (generated := vars(cls).get("__getattr__")) is not None and generated.__module__ is None:
+            generated.__module__ = cls.__module__
 
     def __attrs_post_init__(self) -> None:
         for each in self.json_fields:

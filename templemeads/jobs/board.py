@@ -353,6 +353,7 @@ class Board:
                 expired += merged.ended
                 if merged.released is not NOTHING_RELEASED:
                     released.append(merged.released)
+        self._trim_due()
         return Swept(tuple(expired), tuple(released), tuple(forgotten))
 
     def restore(self, job: Job, now: float, *, deleted: bool = False) -> None:
@@ -434,6 +435,7 @@ class Board:
             self._room.forget_deleted(size_of(oldest))
             self._deadlines.pop(number, None)
             forgotten.append(oldest.id)
+        self._trim_due()
         return tuple(forgotten)
 
     def _original_of(self, job: Job, now: float) -> Job | None:
@@ -487,6 +489,9 @@ class Board:
 
     def _push_due(self, due: float, number: int) -> None:
         heapq.heappush(self._due, (due, number))
+        self._trim_due()
+
+    def _trim_due(self) -> None:
         if len(self._due) > 2 * (len(self._jobs) + len(self._tombstones)) + SPARE_DEADLINES:
             self._rebuild_due()
 

@@ -10,6 +10,8 @@ from typing import Final
 
 import attrs
 
+from ..text import well_formed
+
 MESSAGE_LIMIT: Final = 65_536
 """Characters of an error message that are kept. A message is for people; what is longer is a payload in disguise."""
 
@@ -41,9 +43,9 @@ class ErrorInfo:
 
     """
 
-    kind: str
-    message: str
-    origin: str | None = None
+    kind: str = attrs.field(converter=well_formed)
+    message: str = attrs.field(converter=well_formed)
+    origin: str | None = attrs.field(default=None, converter=attrs.converters.optional(well_formed))
 
     @classmethod
     def from_message(cls, message: str) -> ErrorInfo:

@@ -18,7 +18,7 @@ from ..errors import JobError, StateError
 from ..grammar import Command, Destination, Instruction, check_portal
 from ..grammar.results import decode_result, encode_result
 from ..grammar.text import slot_setter
-from ..text import printable
+from ..text import printable, well_formed
 from . import job_json, transitions
 from .error_info import ErrorInfo, cut
 from .transitions import Status, Transition
@@ -249,6 +249,10 @@ class Job:
 
         """
         self._require(transitions.RUNNING)
+        if progress is not None:
+            if not isinstance(progress, str):
+                raise TypeError(f"A progress message is a string, not a {type(progress).__name__}")
+            progress = cut(progress)
         return self._step(transitions.RUNNING, now, Status.RUNNING, progress, None, self.error)
 
     def completed(self, value: object = None, *, now: float | None = None) -> Job:
@@ -262,9 +266,11 @@ class Job:
             StateError: The job is finished already, or not yet put, or a duplicate.
             TypeError: There is no result type for such a value.
 
+        Strings that Python read from bytes that are not UTF-8 are made harmless by `text.well_formed`.
+
         """
         self._require(transitions.COMPLETED)
-        text, type_name = encode_result(value, self.instruction)
+        text, type_name = encode_result(_well_formed_value(value), self.instruction)
         return self._step(transitions.COMPLETED, now, Status.COMPLETE, text, type_name, self.error)
 
     def errored(
@@ -383,7 +389,7 @@ class Job:
             max(self.changed, int(now)),
             min(self.version + step.versions, job_json.MAX_WIRE_VERSION),
             status,
-            result_text,
+            None if result_text is None else well_formed(result_text),
             result_type,
             error,
             self._keeper,
@@ -524,6 +530,14 @@ class Job:
 
 
 _remember_command: Final = slot_setter(Job, "_command")
+
+
+def _well_formed_value(value: object) -> object:
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, list | tuple) and any(isinstance(entry, str) for entry in value):
+        return [well_formed(entry) if isinstance(entry, str) else entry for entry in value]
+    return value
 
 
 def _shown_time(seconds: int) -> str:

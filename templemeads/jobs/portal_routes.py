@@ -28,8 +28,9 @@ from paddington import Peer
 from ..agent_type import AgentType
 from ..errors import ParseError, RefusedError
 from ..grammar import Destination
+from ..text import printable
 from .commands import PortalRoute, PortalRoutes
-from .job import Job, printable
+from .job import Job
 
 ROUTES_IN_MESSAGE: Final = 16
 """A message with more routes is ignored as a whole by existing agents."""

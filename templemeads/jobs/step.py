@@ -20,11 +20,12 @@ from paddington import Peer
 
 from ..errors import JobError, PeerNotFoundError, RefusedError
 from ..limits import LARGEST_VERSION
+from ..text import printable
 from .board import EXPIRED, NOTHING_RELEASED, Board, Change, Merged, Released, require_same_command, size_of
 from .boards import Boards, always
 from .commands import BadPut, Delete, Put, Sync, Update, encode, encode_bad_put_answer
 from .error_info import ErrorInfo
-from .job import Job, Status, printable
+from .job import Job, Status
 from .outcome import Answer, Cancel, Erase, Kind, Outcome, Refusal, Run, Send, Write
 from .route import Flow, Place, flow_of, place_of, require_from_after, require_from_before
 

@@ -1,13 +1,13 @@
-"""One connection to one peer, from its beginning to its end: register, sync, pump.
+"""One connection to one peer, from its beginning to its end: register, sync, then both directions at once.
 
 A link lives in the task that paddington runs for the connection. It opens with ``Register``, then the board in as many
-``Sync`` commands as its size asks for, then the jobs that were deleted while the peer was away; after that two loops run
+``Sync`` commands as its size needs, then the jobs that were deleted while the peer was away; after that two loops run
 side by side, one for each direction.
 
 Rule 1. Reading never waits for a handler, nor for another peer: a command is applied in the step in which it was read
-        (`Agent.receive`). Nothing more is read only while the store is far behind.
-Rule 2. Nothing is sent before the store has kept what it tells of.
-Rule 3. The order of what is sent about one job is the order in which it changed.
+        (`LinkOwner.receive`). Reading stops only while the store is far behind.
+Rule 2. Nothing is sent before the store has committed what it tells.
+Rule 3. What is sent about one job is sent in the order in which the job changed.
 """
 
 from __future__ import annotations
@@ -16,34 +16,46 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 import trio
 
-from paddington import ConnectionLostError, PayloadTooLargeError, Peer
+from paddington import ConnectionLostError, PayloadTooLargeError
 
 from ..errors import ParseError, StoreError
 from ..jobs.board import size_of
-from ..jobs.commands import Delete, Error, Put, Register, Sync, UnknownCommandError, Update, decode, encode
+from ..jobs.commands import (
+    BadPut,
+    Command,
+    Delete,
+    Error,
+    Put,
+    Register,
+    Sync,
+    UnknownCommandError,
+    Update,
+    decode,
+    encode,
+)
+from ..jobs.exchange import Exchange
 from ..jobs.job import Job, JobKeeper
 from ..jobs.outcome import Kind
+from ..limits import Limits
 from ..logcontext import bound
 from .outbox import Outbox, Waiting
+from .peers import Channel, PeerState
 from .transport import Connection
-
-if TYPE_CHECKING:
-    from ..agent.agent import Agent
 
 _log = logging.getLogger("templemeads.link")
 
-BATCH: Final = 24
+MAX_COMMANDS_PER_WRITE: Final = 24
 """Commands that are sent in one go: enough to share a frame, few enough to keep both sides busy."""
 
-COMMIT: Final = 256
-"""Commands that wait for the store together. Each time takes up to two commits, which many shall share."""
+MAX_COMMANDS_PER_COMMIT: Final = 256
+"""Commands that wait for the store together: a wait takes up to two commits, so many commands should share one."""
 
 SYNC_CHARACTERS: Final = 60_000
-"""Length of the jobs in one ``Sync``: at seven bytes a character (the worst that escaping does) still under 2 MiB frames."""
+"""Length of the jobs in one ``Sync``: at seven bytes a character (the most that escaping makes) below 2 MiB frames."""
 
 _COMMANDS: Final[Mapping[Kind, type[Put | Update | Delete]]] = {
     Kind.PUT: Put,
@@ -52,39 +64,78 @@ _COMMANDS: Final[Mapping[Kind, type[Put | Update | Delete]]] = {
 }
 
 
-class Link:
-    """The conversation on one connection."""
+class LinkOwner(Protocol):
+    """What a link asks of the agent that it belongs to."""
 
-    def __init__(self, agent: Agent, connection: Connection) -> None:
-        self._agent = agent
+    @property
+    def limits(self) -> Limits:
+        """The limits of the agent."""
+
+    @property
+    def exchange(self) -> Exchange:
+        """The boards: what a ``Sync`` carries, and the newest state of each job."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits for the store that links should read no more until it has caught up."""
+
+    def now(self) -> float:
+        """Seconds since 1970 UTC."""
+
+    def registration(self) -> Register:
+        """Return what each peer is sent about this agent."""
+
+    def holder(self, state: PeerState) -> JobKeeper:
+        """Return what jobs of this peer are bound to."""
+
+    def receive(self, state: PeerState, command: Command | BadPut) -> None:
+        """Apply a command of the peer, in one step."""
+
+    def refuse_from(self, state: PeerState, reason: str, message: str) -> None:
+        """Count and log that something of the peer was not accepted."""
+
+    async def wait_committed(self) -> None:
+        """Wait until the store has committed everything that has happened so far."""
+
+
+class Link:
+    """The conversation on one connection.
+
+    Args:
+        connection: The connection.
+        state: The facts about its peer; the link enters its sending side there.
+        owner: The agent that it belongs to.
+
+    """
+
+    def __init__(self, connection: Connection, state: PeerState, owner: LinkOwner) -> None:
         self._connection = connection
-        # The object that everything of this agent is filed under: a look-up by it compares nothing.
-        self.peer: Peer = agent.peers[connection.peer].peer
-        self.is_registered = False
-        self.routes_told: dict[str, str] = {}
-        self.outbox = Outbox(agent.limits.updates_queued, agent.limits.queued_characters)
-        self._known = partial(agent.exchange.numbered, self.peer)
+        self._state = state
+        self._owner = owner
+        # The object that everything of this agent is filed under: looking it up compares nothing.
+        self._peer = state.peer
+        self._outbox = Outbox(owner.limits.updates_queued, owner.limits.queued_characters)
+        self._look_up = partial(owner.exchange.numbered, self._peer)
         self._scope = trio.CancelScope()
+        self.channel = Channel(self._outbox, self._flush, self._cut)
 
     async def run(self) -> None:
         """Serve the connection until it ends."""
         try:
             with self._scope:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._send, name=f"sending to {self.peer}")
+                    nursery.start_soon(self._send, name=f"sending to {self._peer}")
                     await self._receive()
-                    nursery.cancel_scope.cancel(reason="the line has ended")
+                    nursery.cancel_scope.cancel(reason="the connection has ended")
         except* StoreError:
-            # The store ends the whole agent with this error; here it only ends the line, before anybody is told more.
-            _log.error("the line with %s ends: the store has failed", self.peer)
+            # The store ends the whole agent with this error; here it only ends the connection, so nothing more is sent.
+            _log.error("closing the connection with %s: the store has failed", self._peer)
 
-    def cut(self, reason: str) -> None:
-        """End the connection now."""
+    def _cut(self, reason: str) -> None:
         self._scope.cancel(reason=reason)
 
-    async def flush(self) -> None:
-        """Wait until what is queued has been handed over, then close the connection."""
-        await self.outbox.wait_emptied()
+    async def _flush(self) -> None:
+        await self._outbox.wait_emptied()
         await self._connection.aclose()
 
     # -- in ------------------------------------------------------------------------------------------------------
@@ -93,41 +144,41 @@ class Link:
         with contextlib.suppress(ConnectionLostError):
             while True:
                 await self._connection.deliver(self._take_all)
-                await self._agent.wait_kept()
+                await self._owner.wait_committed()
 
     def _take_all(self, texts: Sequence[str]) -> bool:
-        keeper = self._agent.peers.handle(self.peer)
-        with bound(peer=self.peer):
+        holder = self._owner.holder(self._state)
+        with bound(peer=self._peer):
             for text in texts:
-                self._take(text, keeper)
-        return not self._agent.is_behind
+                self._take(text, holder)
+        return not self._owner.is_behind
 
-    def _take(self, text: str, keeper: JobKeeper) -> None:
+    def _take(self, text: str, holder: JobKeeper) -> None:
         try:
-            command = decode(text, self._known, keeper)
+            command = decode(text, self._look_up, holder)
         except UnknownCommandError as error:
-            self._agent.refuse(self.peer, "unknown-command", str(error))
-            self.outbox.add_text(encode(Error(str(error))))
+            self._owner.refuse_from(self._state, "unknown-command", str(error))
+            self._outbox.add_text(encode(Error(str(error))))
         except ParseError as error:
-            self._agent.refuse(self.peer, "unreadable", str(error))
-            self.outbox.add_text(encode(Error(f"The command cannot be read: {error}")))
+            self._owner.refuse_from(self._state, "unreadable", str(error))
+            self._outbox.add_text(encode(Error(f"The command cannot be read: {error}")))
         else:
-            self._agent.receive(self, command)
+            self._owner.receive(self._state, command)
 
     # -- out -----------------------------------------------------------------------------------------------------
 
     async def _send(self) -> None:
         try:
-            await self._connection.send_some([encode(self._agent.registration())])
+            await self._connection.send_some([encode(self._owner.registration())])
             for text in self._board_texts():
-                await self._agent.wait_kept()
+                await self._owner.wait_committed()
                 await self._connection.send_some([text])
             while True:
-                found = [self._text_of(item) for item in await self.outbox.take(COMMIT)]
-                await self._agent.wait_kept()
+                found = [self._text_of(item) for item in await self._outbox.take(MAX_COMMANDS_PER_COMMIT)]
+                await self._owner.wait_committed()
                 texts = [text for text in found if text is not None]
-                for at in range(0, len(texts), BATCH):
-                    await self._send_texts(texts[at : at + BATCH])
+                for at in range(0, len(texts), MAX_COMMANDS_PER_WRITE):
+                    await self._send_texts(texts[at : at + MAX_COMMANDS_PER_WRITE])
         except ConnectionLostError:
             # The reading side ends with the connection, and with it the link; what was not sent is in the next Sync.
             return
@@ -140,41 +191,41 @@ class Link:
                 for text in texts:
                     await self._send_texts([text])
             else:
-                # Jobs were measured before they were taken: this is a control command, and the peer can live without.
-                _log.error("a command for %s is not sent: %s", self.peer, error)
+                # Jobs were measured before they were accepted: this is a control command, which the peer can do without.
+                _log.error("a command for %s is not sent: %s", self._peer, error)
 
     def _text_of(self, item: str | Waiting) -> str | None:
         if isinstance(item, str):
             return item
         if item.kind is Kind.DELETE:
             return encode(Delete(item.job))
-        job = self._agent.exchange.find(self.peer, item.job.id)
+        job = self._owner.exchange.find(self._peer, item.job.id)
         return None if job is None else encode(_COMMANDS[item.kind](job))
 
     def _board_texts(self) -> Iterator[str]:
-        exchange = self._agent.exchange
+        exchange = self._owner.exchange
         most = min(SYNC_CHARACTERS, exchange.surely_fits)
         jobs: list[Job] = []
         size = 0
         sent_any = False
-        for job_id in exchange.sync_jobs(self.peer, self._agent.now()):
-            job = exchange.find(self.peer, job_id)
+        for job_id in exchange.sync_jobs(self._peer, self._owner.now()):
+            job = exchange.find(self._peer, job_id)
             if job is None:
                 continue
             length = size_of(job) + 500
-            if jobs and (size + length > most or len(jobs) >= self._agent.limits.sync_jobs):
+            if jobs and (size + length > most or len(jobs) >= self._owner.limits.sync_jobs):
                 yield encode(Sync(tuple(jobs)))
                 jobs, size, sent_any = [], 0, True
             jobs.append(job)
             size += length
         if jobs or not sent_any:
             yield encode(Sync(tuple(jobs)))
-        for job in exchange.deleted_jobs(self.peer):
+        for job in exchange.deleted_jobs(self._peer):
             yield encode(Delete(job))
 
 
 def registration_problem(declared: object, registered: Register | None, register: Register) -> str | None:
-    """Return why a registration is not taken, or None if it is.
+    """Return why a registration is not accepted, or None if it is.
 
     Args:
         declared: The type that the configuration gives the peer, or None.

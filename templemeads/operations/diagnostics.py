@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import attrs
 
-from ..jobs.job import Job, Status, printable
-from .health import timestamp
+from ..jobs.job import Job, Status
+from ..text import printable, timestamp
 
 KINDS_KEPT: Final = 200
 """Kinds of failed, and of expired, jobs that are remembered; the slowest jobs likewise."""

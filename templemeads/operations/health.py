@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import attrs
@@ -25,6 +24,7 @@ from ..errors import ParseError
 from ..jobs.board import Board
 from ..jobs.job import Status
 from ..jobs.route import place_of
+from ..text import timestamp
 from .paths import may_ask
 
 LEVEL_SECONDS: Final = (0.5, 0.4, 0.3, 0.2)
@@ -41,16 +41,6 @@ MOST_AGENTS: Final = 10_000
 _LONGEST_TEXT: Final = 200
 _LARGEST: Final = 2**63
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
-
-
-def timestamp(seconds: float) -> str:
-    """Return a time in the form in which agents write it: RFC 3339, UTC, ``Z``.
-
-    Args:
-        seconds: Since 1970 UTC.
-
-    """
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 @attrs.frozen(kw_only=True)

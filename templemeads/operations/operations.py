@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 import math
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 import attrs
 import trio
@@ -23,6 +23,7 @@ from paddington import Peer
 from ..agent_type import AgentType
 from ..errors import ParseError, PeerNotFoundError, RefusedError
 from ..grammar import Notification
+from ..jobs.board import Board
 from ..jobs.commands import (
     ENGINE,
     Command,
@@ -34,11 +35,13 @@ from ..jobs.commands import (
     Restart,
     encode,
 )
-from ..jobs.job import printable
+from ..limits import Limits
+from ..links.peers import Peers
 from ..logcontext import RecentLogs
+from ..text import printable, timestamp
 from ..version import __version__
-from .diagnostics import Ended, Recorder
-from .health import HealthInfo, JobCounts, count_jobs, patience, timestamp, unheard_of, whom_to_ask
+from .diagnostics import Recorder, RunningHandler
+from .health import HealthInfo, JobCounts, count_jobs, patience, unheard_of, whom_to_ask
 from .notifications import (
     Arrived,
     Dropped,
@@ -53,9 +56,6 @@ from .paths import Here, Onward, follow, may_ask
 from .process import ProcessMeter
 from .restart import PassOn, RestartType
 from .restart import decide as decide_restart
-
-if TYPE_CHECKING:
-    from ..agent.agent import Agent
 
 _log = logging.getLogger("templemeads.operations")
 
@@ -106,17 +106,52 @@ class _Question:
         self.changed = trio.Event()
 
 
+class Site(Protocol):
+    """What the operations ask of the agent that they belong to."""
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+
+    @property
+    def agent_type(self) -> AgentType:
+        """What the agent is."""
+
+    @property
+    def limits(self) -> Limits:
+        """Its limits."""
+
+    @property
+    def boards(self) -> Mapping[Peer, Board]:
+        """Its boards by peer."""
+
+    def now(self) -> float:
+        """Seconds since 1970 UTC."""
+
+    def queued(self) -> int:
+        """Return how many commands wait to be sent."""
+
+    def running_handlers(self) -> list[RunningHandler]:
+        """Return the handlers that run now."""
+
+    def refuse(self, peer: Peer, reason: str, message: str) -> None:
+        """Count and log that something a peer sent was not accepted."""
+
+    async def soft_restart(self) -> None:
+        """Start again without ending the process."""
+
+
 class Operations:
     """The operations of one agent.
 
     Args:
-        agent: The agent.
+        site: The agent.
+        peers: Its peers.
         nursery: Where tasks live that take time.
         on_notification: Called for each notification that ends here.
 
     Attributes:
         recorder: What is remembered of the jobs that ran here.
-        observers: Called with each handler that has ended; must not block.
         recent_logs: The log for diagnostics, if whoever runs the agent keeps one.
         exit_asked: Set when the process is to end, because of a hard restart, or of a soft one that failed.
         exit_status: With which status it is to end then.
@@ -124,18 +159,22 @@ class Operations:
     """
 
     def __init__(
-        self, agent: Agent, nursery: trio.Nursery, on_notification: NotificationHandler | None = None
+        self,
+        site: Site,
+        peers: Peers,
+        nursery: trio.Nursery,
+        on_notification: NotificationHandler | None = None,
     ) -> None:
-        self._agent = agent
+        self._site = site
+        self._peers = peers
         self._nursery = nursery
         self._on_notification = log_notification if on_notification is None else on_notification
         self.recorder = Recorder()
-        self.observers: list[Callable[[Ended], None]] = []
         self.recent_logs: RecentLogs | None = None
         self.exit_asked = trio.Event()
         self.exit_status = 0
         self._meter = ProcessMeter()
-        self._started = agent.now()
+        self._started = site.now()
         self._healths: defaultdict[Peer, _Question] = defaultdict(_Question)
         self._reports: defaultdict[Peer, _Question] = defaultdict(_Question)
         self._answering: Counter[Peer] = Counter()
@@ -159,8 +198,8 @@ class Operations:
             case Notify(notification):
                 self._take_notification(peer, notification)
             case HealthCheck() | DiagnosticsRequest() | Restart():
-                asker = self._agent.peers[peer].register
-                if asker is None or not may_ask(asker.agent, self._agent.agent_type):
+                asker = self._peers[peer].register
+                if asker is None or not may_ask(asker.agent, self._site.agent_type):
                     self._refuse(peer, "not-above", f"{type(command).__name__} from where jobs go to")
                 elif isinstance(command, Restart):
                     self._take_restart(peer, command)
@@ -168,12 +207,6 @@ class Operations:
                     self._take_question(peer, command)
             case _:
                 self._refuse(peer, "unsupported", f"{type(command).__name__} is not supported here")
-
-    def handler_ended(self, ended: Ended) -> None:
-        """Remember how a handler has ended, and tell those who observe."""
-        self.recorder.record(ended)
-        for observer in self.observers:
-            observer(ended)
 
     # -- health -----------------------------------------------------------------------------------------------------
 
@@ -183,9 +216,9 @@ class Operations:
 
     def own_health(self) -> HealthInfo:
         """Return the figures of this agent alone."""
-        agent, now = self._agent, self._agent.now()
+        agent, now = self._site, self._site.now()
         if trio.current_time() - self._counted >= FIGURES_SECONDS:
-            self._counts = count_jobs(agent.name, agent.exchange.boards, now)
+            self._counts = count_jobs(agent.name, agent.boards, now)
             self._counted = trio.current_time()
         figures, times = self._meter.read(trio.current_time()), self.recorder.times()
         moment = timestamp(now)
@@ -194,7 +227,7 @@ class Operations:
             agent_type=agent.agent_type.value,
             **attrs.asdict(self._counts),
             queued_jobs=agent.queued(),
-            worker_count=agent.statistics().running,
+            worker_count=len(agent.running_handlers()),
             **attrs.asdict(figures),
             job_time_min_ms=times.least,
             job_time_max_ms=times.most,
@@ -214,9 +247,9 @@ class Operations:
         )
 
     async def _sweep(self, asker: str | None, visited: tuple[str, ...]) -> HealthInfo:
-        agent = self._agent
+        agent = self._site
         own = self.own_health()
-        known = [(each.peer, each.register.agent) for each in agent.peers.known if each.register is not None]
+        known = [(each.peer, each.register.agent) for each in self._peers.states if each.register is not None]
         chosen = whom_to_ask(agent.agent_type, known, asker, visited)
         text = encode(HealthCheck((*visited, agent.name)))
         marks = {peer: self._healths[peer].received for peer in chosen}
@@ -229,7 +262,7 @@ class Operations:
         for peer in chosen:
             answer: HealthInfo | None = self._healths[peer].answer
             if peer not in asked:
-                register = agent.peers[peer].register
+                register = self._peers[peer].register
                 answer = answer or unheard_of(peer, None if register is None else register.agent, agent.now())
                 answer = attrs.evolve(answer, connected=False)
             if answer is not None:
@@ -249,7 +282,7 @@ class Operations:
         if health.name != peer.name:
             self._refuse(peer, "unasked", f"the health of {ascii(health.name)[:80]} instead of its own")
             return
-        question.take(attrs.evolve(health, last_updated=timestamp(self._agent.now())))
+        question.take(attrs.evolve(health, last_updated=timestamp(self._site.now())))
 
     # -- diagnostics ------------------------------------------------------------------------------------------------
 
@@ -268,7 +301,7 @@ class Operations:
 
     def own_report(self, asker: Peer | None = None) -> dict[str, Any]:
         """Return the report of this agent, as far as an asker may know it; all of it for None."""
-        agent = self._agent
+        agent = self._site
         logs = self.recent_logs
         return self.recorder.report(
             agent.name,
@@ -320,7 +353,7 @@ class Operations:
 
     def _take_question(self, peer: Peer, command: HealthCheck | DiagnosticsRequest) -> None:
         if isinstance(command, HealthCheck):
-            most = self._agent.limits.visited_names
+            most = self._site.limits.visited_names
             if len(command.visited) > most:
                 self._refuse(peer, "unreadable", f"a HealthCheck that has visited more than {most} agents")
                 return
@@ -396,13 +429,13 @@ class Operations:
         # Marked here and not in the task: what comes before that has begun is refused already.
         self._restarted = trio.current_time()
         asker = str(peer)
-        if self._agent.peers[peer].declared is None:
+        if self._peers[peer].declared is None:
             asker += ", whose type is not declared in the configuration"
         self._nursery.start_soon(self._restart_here, decision, asker, name="restart")
 
     def _decide_restart(self, path: str, word: str, *, from_peer: bool) -> RestartType | PassOn:
-        agent = self._agent
-        peers = [known.peer for known in agent.peers.known if known.register is not None]
+        agent = self._site
+        peers = [known.peer for known in self._peers.states if known.register is not None]
         return decide_restart(
             path, word, agent.name, is_leaf=agent.agent_type.is_leaf, peers=peers, from_peer=from_peer
         )
@@ -420,7 +453,7 @@ class Operations:
             self.exit_asked.set()
             return
         try:
-            await self._agent.soft_restart()
+            await self._site.soft_restart()
             self.recorder.reset()
         except Exception:  # noqa: BLE001 - whatever went wrong, a fresh process is the remedy
             _log.exception("the soft restart failed: the process ends")
@@ -443,14 +476,14 @@ class Operations:
         if isinstance(notification, str):
             notification = Notification.parse(notification)
         names = list(notification.destination.agents)
-        me = self._agent.name
+        me = self._site.name
         if names[-1] == me:
             self._hand_over(notification, me, "local")
             return
         problem = f"This agent, {me!r}, is not in the path {str(notification.destination)[:200]!a}"
         if me in names:
             after = names[names.index(me) + 1]
-            found = self._agent.peers.ready(after)
+            found = self._peers.ready(after)
             if found and self._send(found[0].peer, encode(Notify(notification))):
                 self.recorder.notified["sent"] += 1
                 return
@@ -460,16 +493,16 @@ class Operations:
 
     def _take_notification(self, peer: Peer, notification: Notification) -> None:
         self.recorder.notified["received"] += 1
-        match decide(notification.destination, self._agent.name, peer.name):
+        match decide(notification.destination, self._site.name, peer.name):
             case Arrived():
                 self._hand_over(notification, peer.name, peer.zone)
             case GoesOn(name):
                 after = Peer(name, peer.zone)
-                if after not in self._agent.peers or not self._send(after, encode(Notify(notification))):
+                if after not in self._peers or not self._send(after, encode(Notify(notification))):
                     self._refuse(peer, "lost", f"a notification for {after}, which is not connected")
             case Dropped(reason, is_astray):
-                portals = {handle.name for handle in self._agent.peers.ready(AgentType.PORTAL)}
-                bridge = self._agent.agent_type is AgentType.BRIDGE
+                portals = {handle.name for handle in self._peers.ready(AgentType.PORTAL)}
+                bridge = self._site.agent_type is AgentType.BRIDGE
                 if is_astray and bridge and is_for_portal(notification.destination, portals):
                     self._hand_over(notification, peer.name, peer.zone)
                 else:
@@ -483,7 +516,7 @@ class Operations:
             return
         self._notifying += 1
         envelope = NotificationEnvelope(
-            notification=notification, sender=sender, recipient=self._agent.name, zone=zone
+            notification=notification, sender=sender, recipient=self._site.name, zone=zone
         )
         self._nursery.start_soon(self._run_notified, envelope, name="notification handler")
 
@@ -498,13 +531,13 @@ class Operations:
     # -- small things -----------------------------------------------------------------------------------------------
 
     def _follow(self, path: str) -> Here | Onward:
-        peers = [known.peer for known in self._agent.peers.known if known.register is not None]
-        return follow(path, self._agent.name, is_leaf=self._agent.agent_type.is_leaf, peers=peers)
+        peers = [known.peer for known in self._peers.states if known.register is not None]
+        return follow(path, self._site.name, is_leaf=self._site.agent_type.is_leaf, peers=peers)
 
     def _require_not_portal_to_portal(self, peer: Peer) -> None:
-        register = self._agent.peers[peer].register
+        register = self._peers[peer].register
         if (
-            AgentType.PORTAL is self._agent.agent_type
+            AgentType.PORTAL is self._site.agent_type
             and register is not None
             and register.agent is AgentType.PORTAL
         ):
@@ -517,8 +550,7 @@ class Operations:
         return True
 
     def _send(self, peer: Peer, text: str) -> bool:
-        link = self._agent.peers[peer].link
-        return link is not None and link.is_registered and link.outbox.add_text(text)
+        return self._peers[peer].is_registered and self._peers.send(peer, text)
 
     def _refuse(self, peer: Peer, kind: str, reason: str) -> None:
-        self._agent.refuse(peer, kind, reason)
+        self._site.refuse(peer, kind, reason)

@@ -1,52 +1,73 @@
-"""Where boards are kept: the seam between the exchange and a memory that outlives the process.
+"""The seam between the exchange and whatever outlives the process.
 
-The exchange decides, the store keeps, and only then is anybody told. `BoardStore.write` hands over a unit of changes and
-returns at once with a *ticket*; whatever would tell the world of these changes first waits until the store has kept them.
-So writers never wait for the disk, many units share one commit, and what was told is never lost.
+The exchange decides, the store commits, and only then is anybody told. `BoardStore.write` takes a unit of changes and
+returns at once with a *ticket*; the code that would tell the world of these changes first waits until the store has
+committed them. So the code that writes never waits for the disk, many units share one commit, and what was told is never
+lost.
 
 Source: the protocol page *jobs*, section 4.6.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Final, Protocol
+from uuid import UUID
 
 import attrs
 
+from paddington import Peer
+
 from ..jobs.outcome import Erase, Write
+
+DEFAULT_PATIENCE_SECONDS: Final = 60.0
+"""Seconds for which a commit is tried again after a failure that may pass, unless a setting says otherwise."""
 
 
 class BoardStore(Protocol):
-    """Keeps the jobs of all boards of one agent."""
+    """Holds the jobs of all boards of one agent."""
 
     async def load(self) -> Sequence[Write]:
-        """Return everything that is kept.
+        """Return all jobs and deleted jobs that were committed, oldest first.
 
         Raises:
-            StoreError: It cannot be read.
+            StoreError: They cannot be read.
 
         """
 
     def write(self, changes: Sequence[Write | Erase]) -> int:
-        """Take over changes, to be kept all or none; return their ticket, higher than any before.
+        """Take changes, to be committed together; return their ticket, which is higher than any before.
 
         Raises:
-            StoreError: The store has failed before, and takes no more.
+            StoreError: A commit has failed before, so the store takes no more changes.
 
         """
 
     def is_kept(self, ticket: int) -> bool:
-        """Whether the changes with this ticket, and all before them, are kept."""
+        """Whether the changes with this ticket, and all before them, are committed."""
 
     async def wait_kept(self, ticket: int) -> None:
-        """Wait until the changes with this ticket, and all before them, are kept. Cancelled, it loses nothing.
+        """Wait until the changes with this ticket, and all before them, are committed. It can be cancelled safely.
 
         Raises:
             StoreError: They never will be.
 
         """
+
+    async def count_start(self, peer: Peer, job_id: UUID) -> int:
+        """Count one more call of a job's handler; return the count when it is committed. Await it before the call.
+
+        The count is forgotten with `clear_starts`, and when the job ends or is erased. So a count above 1 means that
+        the process died, that many times less one, while the handler ran.
+
+        Raises:
+            StoreError: The count cannot be committed.
+
+        """
+
+    def clear_starts(self, peer: Peer, job_id: UUID) -> None:
+        """Forget the count, because the handler was left in good order (it was cancelled, or never called)."""
 
     def statistics(self) -> StoreStatistics:
         """Return figures for operators."""
@@ -57,10 +78,11 @@ class StoreStatistics:
     """Figures of a store.
 
     Attributes:
-        waiting: Changes that are not kept yet.
+        waiting: Changes that are not committed yet.
         commits: Commits since the start.
-        changes: Changes kept since the start.
+        changes: Changes committed since the start.
         seconds: Time spent in commits since the start.
+        problem: Why commits have to wait at the moment, or None.
 
     """
 
@@ -68,33 +90,7 @@ class StoreStatistics:
     commits: int = 0
     changes: int = 0
     seconds: float = 0.0
-
-
-class MemoryStore:
-    """Keeps nothing beyond the process: the boards themselves are the memory."""
-
-    def __init__(self) -> None:
-        self._ticket = 0
-
-    async def load(self) -> Sequence[Write]:
-        """Return nothing: a new process starts with empty boards."""
-        return ()
-
-    def write(self, changes: Sequence[Write | Erase]) -> int:
-        """Take note."""
-        self._ticket += len(changes)
-        return self._ticket
-
-    def is_kept(self, ticket: int) -> bool:
-        """Return True: there is nothing to wait for."""
-        return True
-
-    async def wait_kept(self, ticket: int) -> None:
-        """Return at once."""
-
-    def statistics(self) -> StoreStatistics:
-        """Return figures for operators."""
-        return StoreStatistics(changes=self._ticket)
+    problem: str | None = None
 
 
 class OpenStore(Protocol):
@@ -107,9 +103,3 @@ class OpenStore(Protocol):
             StoreError: It is in use, or belongs to another agent, or cannot be read.
 
         """
-
-
-@asynccontextmanager
-async def open_memory_store(agent: str) -> AsyncIterator[BoardStore]:  # noqa: ARG001 - one signature for every store
-    """Open a store that keeps nothing."""
-    yield MemoryStore()

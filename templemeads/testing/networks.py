@@ -22,6 +22,7 @@ from templemeads.agent.handlers import Handler
 from templemeads.agent_type import AgentType
 from templemeads.config import AgentConfig
 from templemeads.limits import Limits
+from templemeads.operations.notifications import NotificationHandler
 from templemeads.stores.store import OpenStore
 
 EPOCH: Final = 1_800_000_000.0
@@ -105,6 +106,7 @@ async def open_chain(
     limits: Limits | None = None,
     stores: Mapping[str, OpenStore] | None = None,
     network: MemoryNetwork | None = None,
+    on_notification: NotificationHandler | None = None,
 ) -> AsyncIterator[Chain]:
     """Run agents in a row for as long as the ``with`` block lasts, connected with each other when it begins.
 
@@ -113,7 +115,8 @@ async def open_chain(
         handler: The handler of the last one; the others refuse every job.
         limits: Limits of all agents.
         stores: Stores by agent; the others keep their boards in memory.
-        network: The lines between them; new ones if left out.
+        network: The connections between them; new ones if left out.
+        on_notification: What the last one runs for a notification; by default it is logged.
     """
     network = MemoryNetwork() if network is None else network
     configs = chain_configs(names, limits=limits)
@@ -127,6 +130,7 @@ async def open_chain(
                     store=None if stores is None else stores.get(name),
                     transport=partial(open_service, network=network, unix_time=calendar),
                     clock=calendar,
+                    on_notification=on_notification if name == names[-1] else None,
                 )
             )
         chain = Chain(agents, network)

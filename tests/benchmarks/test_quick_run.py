@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.processes, pytest.mark.slow]
+# One group, so that one worker runs the benchmarks once for all tests.
+pytestmark = [pytest.mark.processes, pytest.mark.slow, pytest.mark.xdist_group("benchmarks")]
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = {"jobs", "route", "boards", "resync", "idle", "micro", "imports", "grammar", "startup"}

@@ -4,7 +4,7 @@ import traceback
 
 from click.testing import CliRunner
 
-from cli.main import main
+from templemeads.cli.main import main
 
 
 def call(*words, status=0, stdin=None, group=main):

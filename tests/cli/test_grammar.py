@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.main import main
+from templemeads.cli.main import main
 from templemeads.grammar import instructions
 
 
@@ -100,7 +100,7 @@ def test_the_kind_of_a_line_is_guessed(text: str, kind: str) -> None:
 
 
 def test_other_kinds_are_named() -> None:
-    assert "It also reads as: destination" in run("parse", "proj.waldur").output
+    assert "It could also be: destination" in run("parse", "proj.waldur").output
 
 
 def test_the_kind_can_be_named() -> None:

@@ -1,3 +1,6 @@
+import inspect
+import itertools
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -6,10 +9,10 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cli.group import OUR_MISTAKE, Failure, LazyGroup, failure_of
-from cli.main import main
 from paddington import ConfigError
 from templemeads import RefusedError
+from templemeads.cli.group import INTERNAL_ERROR, Failure, LazyGroup, failure_of
+from templemeads.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,12 +28,23 @@ def all_commands(group, words=()):
 COMMANDS = list(all_commands(main))
 
 
+def written_examples(command):
+    lines = inspect.cleandoc(command.callback.__doc__).splitlines()
+    (start,) = (number for number, line in enumerate(lines) if line.startswith("Example"))
+    return [f"  {line}" for line in itertools.takewhile(str.strip, lines[start + 1 :])]
+
+
 @pytest.mark.parametrize(("words", "command"), COMMANDS, ids=[" ".join(words) for words, _ in COMMANDS])
 def test_every_command_has_help_with_an_example(words, command):
     done = CliRunner().invoke(main, [*words, "--help"])
     assert done.exit_code == 0
-    assert "Example" in done.stdout
-    assert "templemeads" in done.stdout.partition("Example")[2]
+    assert "\\b" not in done.stdout
+    heading, _, rest = done.stdout.partition("\n  Example")[2].partition("\n")
+    assert heading in (":", "s:")
+    examples = rest.partition("\n\n")[0].splitlines()
+    # Each as it is written, on a line of its own: none is wrapped, none runs into the next.
+    assert examples == [line.rstrip() for line in written_examples(command)]
+    assert all("templemeads" in line for line in examples)
     for option in command.params:
         assert getattr(option, "hidden", False) or isinstance(option, click.Argument) or option.help, option
 
@@ -47,17 +61,14 @@ def test_help_imports_nothing_heavy():
     heavy = (
         "trio",
         "nacl",
-        "attrs.foo",
         "tomlkit",
         "cattrs",
         "rich",
         "hypothesis",
-        "templemeads",
-        "paddington",
     )
     code = (
         "import sys; sys.argv = ['templemeads', '--help']\n"
-        "from cli.main import main\n"
+        "from templemeads.cli.main import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
         f"sys.exit(','.join(name for name in {heavy!r} if name in sys.modules) or 0)"
@@ -67,7 +78,8 @@ def test_help_imports_nothing_heavy():
 
 
 def test_asking_imports_nothing_heavy_either():
-    code = "import cli.control, cli.work, cli.operate, sys; sys.exit('trio' in sys.modules)"
+    modules = ", ".join(f"templemeads.cli.{name}" for name in ("control", "work", "operate"))
+    code = f"import sys, {modules}; sys.exit('trio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
@@ -80,7 +92,7 @@ def test_asking_imports_nothing_heavy_either():
         (FileNotFoundError(2, "No such file or directory", "/x"), 1, "No such file or directory /x"),
         (ExceptionGroup("g", [RefusedError("inner")]), 1, "inner"),
         (ExceptionGroup("g", [RefusedError("one"), ExceptionGroup("h", [Failure("two", 3)])]), 3, "one; two"),
-        (KeyError("oops"), OUR_MISTAKE, "a mistake of ours"),
+        (KeyError("oops"), INTERNAL_ERROR, "internal error"),
         (RefusedError("two\nlines \x1b[2J"), 1, "two\\nlines \\x1b[2J"),
     ],
 )
@@ -109,7 +121,7 @@ def failing():
 def test_no_traceback_unless_it_is_asked_for(failing, monkeypatch):
     monkeypatch.delenv("TEMPLEMEADS_TRACEBACK", raising=False)
     done = CliRunner().invoke(failing, ["fail"])
-    assert done.exit_code == OUR_MISTAKE
+    assert done.exit_code == INTERNAL_ERROR
     assert done.stderr.startswith("Error: ZeroDivisionError: oh")
     monkeypatch.setenv("TEMPLEMEADS_TRACEBACK", "1")
     assert isinstance(CliRunner().invoke(failing, ["fail"]).exception, ZeroDivisionError)
@@ -136,3 +148,78 @@ def test_completion_knows_commands_and_options():
     assert "plain,health" in done.output
     environment |= {"COMP_WORDS": "templemeads put --wa", "COMP_CWORD": "2"}
     assert "plain,--wait" in CliRunner().invoke(main, [], env=environment, prog_name="templemeads").output
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["statsu"], "Did you mean status"),
+        (["client", "addd"], "Did you mean add"),
+        (["frobnicate"], "There are: client, "),
+    ],
+)
+def test_an_unknown_command_is_refused_with_the_one_that_was_meant(words, advice):
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2
+    assert advice in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["-c", "\udcff", "status"], ["put", "a.b", "add_user", "\udce9"], ["\udcff"]]
+)
+def test_an_argument_that_is_not_utf8_is_one_line(words):
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 2
+    assert "is not valid UTF-8" in done.stderr.splitlines()[-1]
+
+
+COMMAND = [sys.executable, "-m", "templemeads.cli"]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["grammar"], ["parse", "fred.proj.portal"], ["put", "--help"]])
+def test_closed_and_broken_outputs_give_a_status_and_no_traceback(words):
+    def run(redirection):
+        return subprocess.run(
+            ["sh", "-c", f'exec "$@" {redirection}', "sh", *COMMAND, *words],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    closed = run(">&-")
+    assert (closed.returncode, closed.stderr) == (0, "")
+    full = run("> /dev/full")
+    assert (full.returncode, full.stderr) == (1, "Error: No space left on device\n")
+    assert run("2>&-").returncode == 0
+
+
+def test_a_reader_that_has_gone_ends_the_command_quietly():
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as gone:
+        done = subprocess.run(
+            [*COMMAND, "grammar"], cwd=ROOT, stdout=gone, stderr=subprocess.PIPE, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+@pytest.mark.parametrize(
+    ("shell", "path"),
+    [
+        ("bash", ".local/share/bash-completion/completions/templemeads"),
+        ("zsh", ".zfunc/_templemeads"),
+        ("fish", ".config/fish/completions/templemeads.fish"),
+    ],
+)
+def test_completion_is_installed_where_the_shell_looks(tmp_path, shell, path):
+    environment = {
+        "HOME": str(tmp_path),
+        "SHELL": f"/bin/{shell}",
+        "XDG_DATA_HOME": "",
+        "XDG_CONFIG_HOME": "",
+    }
+    done = CliRunner().invoke(main, ["completion", "--install"], env=environment, prog_name="templemeads")
+    assert done.exit_code == 0
+    assert str(tmp_path / path) in done.stdout
+    assert "_TEMPLEMEADS_COMPLETE" in (tmp_path / path).read_text()

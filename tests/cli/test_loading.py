@@ -1,8 +1,11 @@
+import importlib
+import sys
+
 import pytest
 
-from cli.group import Failure
-from cli.loading import load_handler, source_of
 from templemeads import Handlers
+from templemeads.cli.group import Failure
+from templemeads.cli.loading import load_handler, source_of
 
 
 @pytest.fixture
@@ -25,9 +28,9 @@ def test_a_handler_comes_from_a_file_or_a_module(file):
 @pytest.mark.parametrize(
     ("spec", "why"),
     [
-        ("my_handlers.py", "names no handler"),
-        ("my_handlers.py:", "names no handler"),
-        (":x", "names no handler"),
+        ("my_handlers.py", "does not name a handler"),
+        ("my_handlers.py:", "does not name a handler"),
+        (":x", "does not name a handler"),
         ("my_handlers.py:absent", "there are other"),
         ("my_handlers.py:nothing", "nothing called"),
         ("missing.py:x", "No such file"),
@@ -48,7 +51,7 @@ def test_a_module_that_fails_says_where(file):
 
 def test_a_file_that_anybody_can_change_is_not_run(file):
     file.chmod(0o666)
-    with pytest.raises(Failure, match="can be changed by other users"):
+    with pytest.raises(Failure, match="is writable by other users"):
         load_handler("my_handlers.py:handlers", file.parent)
 
 
@@ -63,3 +66,37 @@ def test_what_is_watched_is_the_directory_of_the_handler(file):
     assert source_of("my_handlers.py:handlers", file.parent) == file.parent.resolve()
     assert source_of("no_such_module_at_all:x", file.parent) is None
     assert source_of("attrs:x", file.parent) is None
+
+
+def test_a_file_may_import_the_modules_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    (tmp_path / "cluster_helper.py").write_text("GROUP = 'users'\n")
+    (tmp_path / "uses_helper.py").write_text(
+        "from cluster_helper import GROUP\nasync def handler(envelope): ...\n"
+    )
+    assert load_handler("uses_helper.py:handler", tmp_path).__name__ == "handler"
+
+
+def test_but_not_from_a_directory_where_others_can_create_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    tmp_path.chmod(0o777)
+    (tmp_path / "planted_helper.py").write_text("")
+    (tmp_path / "uses_planted.py").write_text("import planted_helper\nasync def handler(envelope): ...\n")
+    with pytest.raises(Failure, match=r"No module named 'planted_helper'.*Install it"):
+        load_handler("uses_planted.py:handler", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["json", "types", "trio", "templemeads"])
+def test_a_file_hides_no_module_of_the_same_name(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    before = importlib.import_module(name)
+    (tmp_path / f"{name}.py").write_text("async def handler(envelope): ...\n")
+    load_handler(f"{name}.py:handler", tmp_path)
+    assert importlib.import_module(name) is before
+
+
+def test_a_relative_import_says_how_to_name_the_handler(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    (tmp_path / "relative_handler.py").write_text("from .other import thing\n")
+    with pytest.raises(Failure, match=r"package\.module:name"):
+        load_handler("relative_handler.py:handler", tmp_path)

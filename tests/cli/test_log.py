@@ -1,12 +1,13 @@
 import io
 import json
 import logging
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cli.log import HumanFormatter, JsonFormatter, configure_logging
+from templemeads.cli.log import HumanFormatter, JsonFormatter, QueuedHandler, configure_logging
 from templemeads.logcontext import bound
 
 
@@ -88,3 +89,70 @@ def test_colours_are_for_terminals_that_want_them():
     assert "\x1b[" not in configure_logging(None, None, Terminal(), {"NO_COLOR": "1"}).formatter.format(
         record("x")
     )
+
+
+class StuckPipe:
+    """Takes nothing until it is opened."""
+
+    def __init__(self):
+        self.opened = threading.Event()
+        self.text = ""
+
+    def __call__(self, text):
+        self.opened.wait(20)
+        self.text += text
+
+
+def queued(write, most):
+    handler = QueuedHandler(write, most)
+    handler.setFormatter(HumanFormatter(coloured=False))
+    return handler
+
+
+def test_a_log_that_nobody_reads_blocks_nobody_and_says_later_how_much_was_dropped():
+    pipe = StuckPipe()
+    handler = queued(pipe, 100)
+    for number in range(1_000):
+        handler.emit(record("line %d", number))
+    assert handler.dropped >= 500
+    dropped = handler.dropped
+    pipe.opened.set()
+    handler.flush()
+    assert f"{dropped} log lines were dropped" in pipe.text
+    assert handler.dropped == 0
+    assert pipe.text.count("link: line") == 1_000 - dropped
+
+
+def test_a_reader_that_has_gone_ends_nothing():
+    def broken(text):
+        raise BrokenPipeError
+
+    handler = queued(broken, 100)
+    handler.emit(record("one"))
+    handler.flush()
+    handler.emit(record("two"))
+    handler.close()
+
+
+def test_lines_of_another_thread_carry_the_words_of_the_task_that_logged_and_bad_values_are_named():
+    class Bad:
+        def __str__(self):
+            raise ValueError
+
+    pipe = StuckPipe()
+    pipe.opened.set()
+    handler = queued(pipe, 100)
+    with bound(agent="portal"):
+        handler.emit(record("%s", Bad()))
+        handler.emit(record("good"))
+    handler.flush()
+    first, second = pipe.text.splitlines()
+    assert first == "a log record of templemeads.link cannot be formatted: ValueError"
+    assert "[portal] link: good" in second
+
+
+def test_fields_of_a_record_are_fields_of_its_json():
+    made = record("done")
+    made.fields = {"state": "Complete", "seconds": 0.5}
+    line = json.loads(JsonFormatter().format(made))
+    assert (line["state"], line["seconds"], line["message"]) == ("Complete", 0.5, "done")

@@ -62,7 +62,7 @@ def test_the_first_one_that_fails_ends_the_program(config):
 def test_an_agent_without_peers_says_so_and_ends(config):
     from click.testing import CliRunner
 
-    from cli.main import main
+    from templemeads.cli.main import main
 
     done = CliRunner().invoke(main, ["-c", str(config), "run"])
     assert done.exit_code == 0
@@ -77,7 +77,7 @@ def test_a_handler_that_cannot_be_loaded_is_a_line(config):
 def process(*words, **environment):
     """Run the command line in a process of its own; stopped by its id when the block ends."""
     started = subprocess.Popen(
-        [sys.executable, "-m", "cli", *map(str, words)],
+        [sys.executable, "-m", "templemeads.cli", *map(str, words)],
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -158,7 +158,7 @@ def wait_for_pid(config, other_than=None):
     """Ask until an agent answers; the clock is the real one, since the processes are."""
     from click.testing import CliRunner
 
-    from cli.main import main
+    from templemeads.cli.main import main
 
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:

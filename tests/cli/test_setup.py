@@ -1,13 +1,17 @@
+import errno
 import json
 import os
 import stat
 import tomllib
 
 import pytest
+from click.testing import CliRunner
 
-from cli import AgentDefaults, agent_app
 from paddington import Invite
+from paddington.config.locking import locked
 from templemeads import AgentConfig, AgentType, refuse_every_job
+from templemeads.cli import AgentDefaults, agent_app
+from templemeads.cli.main import main
 
 from .invoking import call
 
@@ -67,9 +71,67 @@ def test_init_takes_all_that_a_service_has(here):
     assert (config.handler, config.store, config.control) == ("h.py:h", "memory:", "c.sock")
 
 
+def warnings(*words):
+    done = CliRunner().invoke(main, [str(word) for word in words])
+    assert done.exit_code == 0, done.output
+    return done.output
+
+
+def test_a_path_that_is_dropped_is_said_by_init_by_server_add_and_by_the_check(here, portal):
+    said = warnings("-c", "a.toml", "init", "a", "-t", "instance", "--url", "wss://a.example.org/agent")
+    assert "path '/agent' of 'wss://a.example.org/agent' is dropped" in said
+    call("-c", portal, "client", "add", "cluster", "--ip", "127.0.0.1", "--output", "i.toml")
+    invitation = here / "i.toml"
+    invitation.write_text(invitation.read_text().replace("ws://localhost:6501/", "ws://localhost/portal"))
+    call("-c", "cluster.toml", "init", "cluster", "-t", "instance")
+    assert "path '/portal'" in warnings("-c", "cluster.toml", "server", "add", "i.toml")
+    portal.write_text(portal.read_text().replace("ws://localhost:6501/", "ws://localhost/portal"))
+    assert 'the path "/portal" is dropped' in call("-c", portal, "config", "check")
+    assert "dropped" not in call("-c", "cluster.toml", "config", "check")
+
+
+def test_the_keys_behind_a_link_are_destroyed_too(here, portal):
+    call("-c", portal, "client", "add", "cluster", "--ip", "127.0.0.1", "--output", "i.toml")
+    (here / "link.toml").symlink_to("i.toml")
+    call("-c", "cluster.toml", "init", "cluster", "-t", "instance")
+    call("-c", "cluster.toml", "server", "add", "link.toml", "--destroy")
+    assert {"i.toml", "link.toml"}.isdisjoint(os.listdir(here))
+
+
+@pytest.mark.parametrize(
+    "words", [["client", "add", "new", "--ip", "127.0.0.1"], ["client", "rotate", "cluster"]]
+)
+def test_no_invitation_is_left_when_the_configuration_cannot_be_written(here, portal, monkeypatch, words):
+    call("-c", portal, "client", "add", "cluster", "--ip", "127.0.0.1", "--output", "i.toml")
+    before = portal.read_text()
+    replace = os.replace
+
+    def busy(source, target):
+        if os.fspath(target) == os.fspath(portal):
+            raise OSError(errno.EBUSY, "Device or resource busy")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", busy)
+    assert "mounted as a single file" in call("-c", portal, *words, "--output", "new.toml", status=1)
+    assert portal.read_text() == before
+    assert sorted(os.listdir(here)) == ["i.toml", "portal.toml"]
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "-1", "soon", "1e9"])
+def test_a_wait_that_is_no_time_is_refused(portal, monkeypatch, seconds):
+    monkeypatch.setenv("TEMPLEMEADS_LOCK_SECONDS", seconds)
+    assert "TEMPLEMEADS_LOCK_SECONDS is" in call("-c", portal, "extra", "set", "a", "b", status=1)
+
+
+def test_an_edit_waits_as_long_as_it_is_told_and_says_for_whom(portal, monkeypatch):
+    monkeypatch.setenv("TEMPLEMEADS_LOCK_SECONDS", "0")
+    with locked(portal):
+        assert f"locked by process {os.getpid()}" in call("-c", portal, "extra", "set", "a", "b", status=1)
+
+
 def test_init_replaces_nothing_unless_it_is_told_to(portal):
     before = portal.read_text()
-    assert "--force replaces it" in call("-c", portal, "init", "other", "-t", "portal", status=1)
+    assert "Use --force to replace it" in call("-c", portal, "init", "other", "-t", "portal", status=1)
     assert portal.read_text() == before
     call("-c", portal, "init", "other", "-t", "portal", "--force")
     assert AgentConfig.load(portal).name == "other"
@@ -80,7 +142,7 @@ def test_init_replaces_nothing_unless_it_is_told_to(portal):
     [
         (["init", "a"], 2, "needs a type"),
         (["init", "-t", "portal"], 2, "needs a name"),
-        (["init", "a", "-n", "b", "-t", "portal"], 2, "Give it once"),
+        (["init", "a", "-n", "b", "-t", "portal"], 2, "Give one"),
         (["init", "a b", "-t", "portal"], 1, "name"),
         (["init", "a", "-t", "portal", "-i", "1.2.3"], 1, "address"),
         (["init", "a", "-t", "portal", "-u", "nonsense://"], 1, "rl"),
@@ -215,7 +277,7 @@ def test_an_executable_of_ones_own_has_defaults_and_refuses_files_of_other_types
     call("init", group=group)
     config = AgentConfig.load(here / "c.toml")
     assert (config.name, config.agent_type, config.service.port) == ("cluster", AgentType.INSTANCE, 8091)
-    assert "leave --type out" in call("-c", "d.toml", "init", "--type", "portal", group=group, status=2)
+    assert "leave out --type" in call("-c", "d.toml", "init", "--type", "portal", group=group, status=2)
     call("-c", "p.toml", "init", "portal", "-t", "portal")
     assert "is a Instance agent" in call("-c", "p.toml", "client", "list", group=group, status=1)
     assert "Instance agent cluster" in call("--help", group=group)
@@ -248,11 +310,11 @@ def test_the_check_ends_with_1_exactly_when_the_agent_would_not_start(portal):
 def call_both(portal):
     from click.testing import CliRunner
 
-    from cli.main import main
+    from templemeads.cli.main import main
 
     done = CliRunner().invoke(main, ["-c", str(portal), "config", "check", "--json"])
     assert done.exit_code == 1
-    assert done.stderr == "Error: 3 problems keep the agent from starting\n"
+    assert done.stderr == "Error: 3 problems prevent the agent from starting\n"
     return done.stdout
 
 
@@ -340,7 +402,7 @@ def test_the_file_of_an_existing_agent_works_unchanged(here):
 def test_two_who_edit_at_once_lose_nothing(portal):
     from concurrent.futures import ThreadPoolExecutor
 
-    from cli.app import App
+    from templemeads.cli.app import App
 
     def add(number):
         with App(program="x", config_file=portal).edit() as config:

@@ -2,12 +2,15 @@
 
 import io
 import json
+import socket
 import threading
 
 import pytest
 import trio
+from click.testing import CliRunner
 
 from templemeads import Envelope, Handlers, JobError, UserIdentifier, UserMapping
+from templemeads.cli.main import main
 from templemeads.daemon.control import serve_control
 from templemeads.grammar import AddUser, RemoveUser
 from templemeads.testing.networks import open_chain
@@ -67,6 +70,7 @@ def agent(tmp_path_factory):
             return call("--socket", path, *words, **options)
 
         ask.chain = running.chain
+        ask.socket = path
         yield ask
 
 
@@ -77,6 +81,39 @@ def test_put_waits_and_prints_the_result(agent):
     assert agent("put", ADD, "--wait") == "fred.proj.portal:fred:proj\n"
 
 
+def test_put_needs_no_quotes(agent):
+    assert agent("put", *ADD.split(), "--wait") == "fred.proj.portal:fred:proj\n"
+
+
+def completions(agent, line):
+    words = ["templemeads", "--socket", str(agent.socket), *line.split(" ")]
+    environment = {
+        "_TEMPLEMEADS_COMPLETE": "bash_complete",
+        "COMP_WORDS": " ".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+    }
+    output = CliRunner().invoke(main, [], env=environment, prog_name="templemeads").output
+    return [each.partition(",")[2] for each in output.splitlines() if each]
+
+
+def test_tab_offers_jobs_agents_and_instructions(agent):
+    job_id = agent("put", *ADD.split()).strip()
+    assert job_id in completions(agent, "job ")
+    assert completions(agent, f"delete {job_id[:13]}") == [job_id]
+    assert "portal.cluster" in completions(agent, "put ")
+    assert completions(agent, "diagnostics clu") == ["cluster"]
+    assert completions(agent, "put portal.cluster add_us") == ["add_user"]
+
+
+def test_tab_offers_nothing_and_complains_of_nothing_without_an_agent(tmp_path):
+    class Nobody:
+        socket = tmp_path / "nobody.sock"
+
+    assert (
+        completions(Nobody, "job x") == completions(Nobody, "put x") == completions(Nobody, "restart x") == []
+    )
+
+
 def test_an_error_of_the_job_is_status_4_and_one_harmless_line(agent):
     said = agent("put", "portal.cluster remove_user fred.proj.portal", "--wait", status=4)
     assert said == "Error: protected\\x1b[2J\\nforged line\n"
@@ -84,7 +121,7 @@ def test_an_error_of_the_job_is_status_4_and_one_harmless_line(agent):
 
 def test_a_job_that_takes_too_long_is_status_5_and_goes_on(agent):
     said = agent("put", "portal.cluster add_user slow.proj.portal", "--wait", "--timeout", "0.3", status=5)
-    assert "is running after 0.3 s; it goes on" in said
+    assert "is running after 0.3 s; the job goes on" in said
     assert "making a home for slow" in said
     job_id = json.loads(agent("jobs", "--state", "running", "--json"))[0]["id"]
     assert "running" in agent("job", job_id[:8], "--wait", "--timeout", "0.2", status=5)
@@ -159,7 +196,7 @@ def test_top_shows_a_few_looks_and_ends(agent):
 def test_the_live_view_draws_peers_and_jobs(agent):
     from rich.console import Console
 
-    from cli.top import _screen
+    from templemeads.cli.top import _screen
 
     found = json.loads(agent("top", "--count", "1", "--json"))
     console = Console(width=150, record=True, file=io.StringIO())
@@ -189,7 +226,7 @@ def test_no_running_agent_says_so_and_how_to_start_it(tmp_path):
 def test_the_socket_is_where_it_was_named_configured_or_given_by_systemd(tmp_path, monkeypatch):
     from pathlib import Path
 
-    from cli.control import server_socket
+    from templemeads.cli.control import server_socket
 
     config = tmp_path / "a.toml"
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
@@ -199,3 +236,28 @@ def test_the_socket_is_where_it_was_named_configured_or_given_by_systemd(tmp_pat
     assert server_socket(None, config, "c.sock") == tmp_path / "c.sock"
     assert server_socket(None, config, "/run/c.sock") == Path("/run/c.sock")
     assert server_socket(tmp_path / "d.sock", config, "c.sock") == tmp_path / "d.sock"
+
+
+def test_an_agent_that_does_not_answer_is_told_from_one_that_is_not_there(tmp_path, monkeypatch):
+    from templemeads.cli import control
+
+    monkeypatch.setattr(control, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(control, "WORK_SECONDS", 0.2)
+    path = tmp_path / "hung.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as hung:
+        hung.bind(str(path))
+        hung.listen(8)
+        for words in (
+            ["status"],
+            ["jobs"],
+            ["health", "--tree"],
+            ["diagnostics"],
+            ["top", "-n", "1"],
+            ["job", "abcdef"],
+        ):
+            said = call("--socket", path, *words, status=6)
+            assert "runs but does not answer within 0.1 s" in said
+        assert "within 0.2 s" in call("--socket", path, "notify", "a.b user_added a.b.c", status=6)
+        said = call("--socket", path, "put", "a.b add_user c.d.a", "--wait", "--timeout", "0.1", status=5)
+        assert "No answer within 0.1 s" in said
+    assert "Start it with" in call("--socket", path, "status", status=3)

@@ -120,12 +120,20 @@ def test_a_job_crosses_four_agents_of_one_process(tmp_path):
 def test_the_demo_ends_well_and_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     process = subprocess.run(
-        [sys.executable, "-m", "cli", "demo"],
+        [sys.executable, "-m", "templemeads.cli", "demo"],
         capture_output=True,
         text=True,
         timeout=2 * PATIENCE,
         check=False,
     )
     assert process.returncode == 0, process.stdout + process.stderr
-    assert "Everything happened as it should." in process.stdout
+    assert process.stdout.splitlines() == [
+        "A portal sends three jobs to a cluster, which must refuse the last",
+        " portal | account created",
+        " portal | account removed",
+        ' portal | You are not allowed to remove the account for "jane"',
+        "A job crosses four agents: waldur.brics.notebook.shared",
+        "  waldur | fred.proj.waldur:fred:proj",
+    ]
+    assert process.stderr == ""
     assert list(tmp_path.iterdir()) == []

@@ -72,7 +72,7 @@ async def test_without_a_trusted_proxy_the_header_is_never_believed(autojump_clo
     async with open_service(portal_config, network=network):
         assert await call(network.at(PROXY), config, extra=[header("192.0.2.1")])
     assert any(
-        '"X-Real-IP" came from 10.9.9.9, which is no trusted proxy' in line for line in records(caplog)
+        '"X-Real-IP" came from 10.9.9.9, which is not a trusted proxy' in line for line in records(caplog)
     )
 
 
@@ -125,6 +125,35 @@ class Shaky(MemoryNetwork):
 
         listener.accept = shaky
         return [listener]
+
+
+class OutOfDescriptors(MemoryNetwork):
+    """Its listeners accept one caller and then fail once."""
+
+    async def listen(self, ip, port):
+        (listener,) = await super().listen(ip, port)
+        accept, steps = listener.accept, iter(["accept", "fail"])
+
+        async def limited():
+            if next(steps, "accept") == "fail":
+                await trio.testing.wait_all_tasks_blocked()  # the first caller is inside
+                raise OSError(errno.EMFILE, "Too many open files")
+            return await accept()
+
+        listener.accept = limited
+        return [listener]
+
+
+async def test_when_descriptors_run_out_a_stranger_makes_room_at_once(autojump_clock):
+    network = OutOfDescriptors()
+    portal_config, config = introduce()
+    async with open_service(portal_config, network=network) as portal:
+        stranger = await RawClient.connect(network)
+        before = trio.current_time()
+        assert await call(network, config)
+        assert trio.current_time() - before < 0.1
+        assert await stranger.wait_end() == []
+        assert portal.statistics().refused["crowded"] == 1
 
 
 async def test_accepting_goes_on_after_the_system_ran_out_of_something(autojump_clock, caplog):

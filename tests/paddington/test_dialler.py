@@ -14,7 +14,7 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddington import Connected, Disconnected, Limits, ServiceConfig, TcpNetwork, open_service
+from paddington import Connected, Disconnected, Limits, Received, ServiceConfig, TcpNetwork, open_service
 from paddington.backoff import Backoff
 from paddington.testing import MemoryNetwork
 
@@ -68,13 +68,29 @@ async def test_tries_come_at_growing_intervals_and_begin_afresh_after_a_good_con
         assert pauses == [0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 25.6, 30]
         async with open_service(portal_config, network=network):
             assert isinstance(await cluster.events.receive(), Connected)
-            # Taken and dropped at once: the pause stays where it was, lest a server that drops us is hammered.
+            # Taken and dropped at once: the pause stays where it was, so that a server that drops us is not hammered.
             network.cut()
             assert isinstance(await cluster.events.receive(), Disconnected)
             before = trio.current_time()
             assert isinstance(await cluster.events.receive(), Connected)
             assert trio.current_time() - before == pytest.approx(30)
-            await trio.sleep(10)
+            await trio.sleep(0.3)
+            network.cut()
+            assert isinstance(await cluster.events.receive(), Disconnected)
+            before = trio.current_time()
+            assert isinstance(await cluster.events.receive(), Connected)
+            assert trio.current_time() - before == pytest.approx(0.2)
+
+
+async def test_a_connection_that_brought_a_payload_was_good_however_short(autojump_clock):
+    network = MemoryNetwork()
+    portal_config, cluster_config = introduce(client_limits=Limits(dial_jitter=0))
+    async with failing(cluster_config, network) as cluster:
+        await trio.sleep(300)
+        async with open_service(portal_config, network=network) as portal:
+            assert isinstance(await cluster.events.receive(), Connected)
+            await portal.send(portal.peers[0], "hello")
+            assert isinstance(await cluster.events.receive(), Received)
             network.cut()
             assert isinstance(await cluster.events.receive(), Disconnected)
             before = trio.current_time()
@@ -107,9 +123,9 @@ async def test_a_repeated_failure_is_logged_now_and_then_and_another_at_once(aut
         lines = records(caplog)
         assert 5 <= len(lines) <= 11
         assert lines[0].startswith(
-            "cluster: no connection with portal@default at ws://localhost:8042/ (try 1): "
+            "cluster: no connection with portal@default at ws://localhost:8042/ (attempt 1): "
         )
-        assert "connection refused. Next try in 0." in lines[0]
+        assert "connection refused. Next attempt in 0." in lines[0]
         caplog.clear()
         (listener,) = await network.listen(None, PORT)
         async with listener:
@@ -409,4 +425,4 @@ async def test_a_mistake_in_the_function_that_is_told_does_not_end_the_service(a
         await trio.sleep(5)
         async with open_service(portal_config, network=network):
             assert isinstance(await cluster.events.receive(), Connected)
-    assert any("told of failed calls failed" in line for line in records(caplog))
+    assert any("dial_failed failed" in line for line in records(caplog))

@@ -420,3 +420,53 @@ async def test_the_queue_of_events_makes_the_peer_wait_and_loses_nothing(autojum
             assert isinstance(await portal.events.receive(), Connected)
             got = [(await portal.events.receive()).text[10_000:] for _ in texts]
         assert got == texts
+
+
+class SlowStream(trio.abc.Stream):
+    """A stream over which 64 KiB take 200 seconds."""
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    async def send_all(self, data):
+        for start in range(0, len(data), 1024):
+            piece = bytes(data[start : start + 1024])
+            await trio.sleep(200 * len(piece) / 65_536)
+            await self._stream.send_all(piece)
+
+    async def wait_send_all_might_not_block(self):
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes=None):
+        return await self._stream.receive_some(max_bytes)
+
+    async def aclose(self):
+        await self._stream.aclose()
+
+
+class SlowNetwork(MemoryNetwork):
+    """Whoever calls through it sends slowly."""
+
+    async def connect(self, host, port, *, tls):
+        return SlowStream(await super().connect(host, port, tls=tls))
+
+
+@pytest.mark.parametrize("dense", [True, False])
+async def test_a_large_frame_on_a_slow_connection_arrives_though_it_takes_longer_than_the_watchdog(
+    autojump_clock, dense
+):
+    network = SlowNetwork()
+    portal_config, cluster_config = introduce()
+    portal_config.dense_framing = dense
+    text = "x" * 300_000
+    async with (
+        open_service(portal_config, network=network) as portal,
+        open_service(cluster_config, network=network) as cluster,
+    ):
+        assert isinstance(await portal.events.receive(), Connected)
+        assert isinstance(await cluster.events.receive(), Connected)
+        before = trio.current_time()
+        await cluster.send(cluster.peers[0], text)
+        assert await portal.events.receive() == Received(portal.peers[0], text)
+        assert trio.current_time() - before > 900
+        assert cluster.peers

@@ -444,4 +444,4 @@ async def test_a_thousand_waiters_wake_and_leave_nothing_behind(autojump_clock):
             for scope in scopes:
                 scope.cancel()
         assert woken == ["done"] * 500
-        assert not len(portal._watches)
+        assert not len(portal._executor.watches)

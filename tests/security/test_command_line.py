@@ -8,7 +8,7 @@ import stat
 import pytest
 from click.testing import CliRunner
 
-from cli.main import main
+from templemeads.cli.main import main
 
 
 @pytest.fixture
@@ -74,7 +74,9 @@ def test_changing_the_encryption_names_the_secrets_that_can_no_longer_be_read(ru
     run("encryption", "--environment", "AGENT_PASSWORD")
     run("secret", "set", "token", text="s3cret-value")
     monkeypatch.setenv("OTHER_PASSWORD", "battery staple")
-    assert "token" in run("encryption", "--environment", "OTHER_PASSWORD")
+    assert "token" in run("encryption", "--environment", "OTHER_PASSWORD", status=1)
+    assert "no" not in run("secret", "list").split()
+    assert "token" in run("encryption", "--environment", "OTHER_PASSWORD", "--force")
     assert "no" in run("secret", "list")
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from paddington import ConfigError, ServiceConfig
 from templemeads import AgentConfig, AgentType, Limits
-from templemeads.config import store_path
+from templemeads.store_url import parse_store
 
 VECTOR = json.loads((Path(__file__).parents[1] / "data" / "wire_vectors.json").read_text())["config"]
 
@@ -77,13 +77,13 @@ def test_a_file_with_keys_that_others_can_read_is_refused_with_the_fix(tmp_path)
 
 
 def test_stores_are_named_by_a_setting():
-    assert store_path(None) is None
-    assert store_path("memory:") is None
-    assert store_path("sqlite:///boards.db") == Path("boards.db")
-    assert store_path("sqlite:////var/lib/boards.db") == Path("/var/lib/boards.db")
-    for wrong in ("sqlite:///", "boards.db", "postgresql://x", ""):
+    assert parse_store(None) is None
+    assert parse_store("memory:") is None
+    assert parse_store("sqlite:///boards.db") == Path("boards.db")
+    assert parse_store("sqlite:////var/lib/boards.db") == Path("/var/lib/boards.db")
+    for wrong in ("sqlite:///", "boards.db", "mysql://x", ""):
         with pytest.raises(ConfigError, match="is no store"):
-            store_path(wrong)
+            parse_store(wrong)
 
 
 def test_secrets_and_keys_never_show_in_a_repr(tmp_path):

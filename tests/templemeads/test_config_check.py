@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paddington import ConfigError, ServiceConfig
+from paddington.config.secrets import looks_like_secret
 from templemeads import AgentConfig, AgentType, ParseError
-from templemeads.config_check import check_config, looks_like_secret
+from templemeads.config_check import check_config
 
 BAD = """\
 agent = "Portall"

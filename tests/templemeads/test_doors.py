@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import inspect
 import pydoc
 import subprocess
 import sys
@@ -79,6 +80,17 @@ def test_help_describes_what_is_shown(package: ModuleType, kinds: list[str]) -> 
     shown = pydoc.render_doc(package, renderer=pydoc.plaintext)
 
     assert all(f"class {kind}(" in shown for kind in kinds)
+
+
+def test_every_function_of_a_class_has_a_module_for_pydoc() -> None:
+    # Python 3.13 and later fail at help(package) if one has none.
+    for package in DOORS:
+        for name in package.__all__:
+            shown = getattr(package, name)
+            for attribute in dir(shown) if inspect.isclass(shown) else ():
+                function = inspect.getattr_static(shown, attribute, None)
+                if inspect.isfunction(function):
+                    assert function.__module__ is not None, f"{package.__name__}.{name}.{attribute}"
 
 
 @pytest.mark.parametrize("package", DOORS, ids=lambda package: package.__name__)

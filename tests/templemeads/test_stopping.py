@@ -247,7 +247,7 @@ async def test_during_a_soft_restart_jobs_are_turned_away_with_a_reason(autojump
     async with open_scripted(name="portal") as (agent, peer):
         await peer.introduce()
         await trio.testing.wait_all_tasks_blocked()
-        agent._restarting = True  # a restart takes no time here: nothing is slow
+        agent._executor.is_restarting = True  # a restart takes no time here: nothing is slow
         job = Job.parse(ADD, now=agent.now()).pending(agent.now())
         await peer.say(Put(job), Delete(job), Sync((job,)))
         update = await peer.hear_kind(Update)
@@ -290,7 +290,7 @@ async def test_the_second_instance_takes_over_within_two_seconds_with_the_jobs(a
             job = await portal.submit(ADD, lifetime=3000)
             await trio.sleep(600)
             # When both are fine nothing flaps.
-            assert [known.connections for known in portal.peers.known] == [1]
+            assert [known.connections for known in portal.peers.states] == [1]
             assert lives == ["first"]
             if silent:
                 # A process that hangs, or a cable that is cut: nobody sees an end, the watchdog must.
@@ -324,8 +324,8 @@ async def test_progress_is_coalesced_on_a_slow_line_and_never_delays_the_result(
         # A peer that reads nothing: whatever the line holds fills up, then the reports wait, all in one place.
         await peer.say(Put(Job.parse(ADD, now=agent.now()).pending(agent.now())))
         await trio.testing.wait_all_tasks_blocked()
-        (link,) = [known.link for known in agent.peers.known]
-        assert len(link.outbox) <= 1
+        (state,) = agent.peers.states
+        assert state.queued <= 1
         heard = 0
         while not (update := await peer.hear_kind(Update)).job.is_finished:
             heard += 1
@@ -383,7 +383,7 @@ async def test_a_registration_against_the_declared_type_is_ignored_and_told_once
         await peer.say(Put(Job.parse(ADD, now=NOW).pending(NOW)))
         await trio.testing.wait_all_tasks_blocked()
         assert agent.exchange.boards.get(Peer("portal")) is None
-        assert agent.peers[Peer("portal")].link is not None
+        assert agent.peers[Peer("portal")].is_connected
 
 
 async def test_a_job_error_names_the_agent_and_a_status(autojump_clock):
@@ -417,7 +417,7 @@ async def test_a_job_that_is_asked_for_again_while_its_handler_cleans_up_runs_af
     async with open_chain("portal", "cluster", handler=tidy) as chain:
         job = await chain.first.submit(ADD)
         await trio.sleep(1)
-        runner, portal = chain.last._runner, Peer("portal")
+        runner, portal = chain.last._executor.runner, Peer("portal")
         runner.cancel(portal, job.id, "for the sake of it")
         runner.start(portal, job.id)
         runner.start(portal, job.id)

@@ -87,7 +87,7 @@ def test_any_spelling_of_the_same_data_is_read(path, old, new):
         (f'[inner_key]\ndata = "{INNER}"', f'[inner_key]\nkey = "{INNER}"', '"data" is missing'),
         (f'[inner_key]\ndata = "{INNER}"', "[inner_key]\ndata = 5", '"data" is wrong'),
         ("[outer_key]", "[outer_key", "not valid TOML (line 8"),
-        ('name = "portal"\n', 'name = "portal"\ntype = 5\n', '"type" must be a text'),
+        ('name = "portal"\n', 'name = "portal"\ntype = 5\n', '"type" must be a string'),
         ('name = "portal"\n', 'name = "portal"\nproxy = "a b"\n', "The name"),
     ],
 )

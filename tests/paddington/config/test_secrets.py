@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from paddington import ConfigError, Key, ServiceConfig
 from paddington.config.secrets import (
-    LARGEST,
+    MAX_SECRET_BYTES,
     PREFIX,
     EnvironmentEncryption,
     SimpleEncryption,
@@ -74,7 +74,7 @@ def test_the_form_is_that_of_newer_services():
         PREFIX + "00" * 16 + ":",
         PREFIX + "00" * 15 + ":" + PUBLISHED,
         PREFIX + "zz" * 16 + ":" + PUBLISHED,
-        "00" * (LARGEST + 1000),
+        "00" * (MAX_SECRET_BYTES + 1000),
     ],
 )
 def test_what_is_no_secret_is_refused_without_repeating_it(stored):
@@ -94,7 +94,7 @@ def test_only_texts_are_secrets(data):
 
 def test_a_secret_that_cannot_be_kept_is_refused():
     with pytest.raises(ConfigError, match="at most"):
-        encrypt_secret("p", "x" * LARGEST)
+        encrypt_secret("p", "x" * MAX_SECRET_BYTES)
     with pytest.raises(ConfigError, match="surrogate"):
         encrypt_secret("p", "\ud800")
 

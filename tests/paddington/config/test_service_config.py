@@ -1,5 +1,6 @@
 """The configuration of a service: built, changed, written and read back."""
 
+import itertools
 import stat
 import tomllib
 
@@ -173,7 +174,10 @@ def test_a_bare_file_has_the_same_keys_at_its_root(tmp_path):
 
 def test_keys_that_others_can_read_are_refused_with_the_command_that_mends_it(existing):
     existing.chmod(0o644)
-    with pytest.raises(ConfigError, match=f'mode 0644 lets others at them. Run: chmod 600 "{existing}"'):
+    with pytest.raises(
+        ConfigError,
+        match=f'mode 0644 lets others read or change them. Run: chmod 600 "{existing}".*--allow-readable',
+    ):
         ServiceConfig.load(existing)
     assert ServiceConfig.load(existing, allow_readable=True).name == "cluster"
     # Without peers there is nothing to hide.
@@ -187,7 +191,7 @@ def test_keys_that_others_can_read_are_refused_with_the_command_that_mends_it(ex
     ("old", "new", "words"),
     [
         ('name = "cluster"\n', "", 'service: "name" is missing'),
-        ('name = "cluster"\n', "name = 5\n", 'service: "name" must be a text'),
+        ('name = "cluster"\n', "name = 5\n", 'service: "name" must be a string'),
         ('name = "cluster"\n', 'name = "a b"\n', """"name" is wrong. The name "a b" has the character ' '"""),
         ("port = 8046", "port = 65536", '"port" must be from 0 to 65535'),
         ("port = 8046", "port = true", '"port" must be a whole number'),
@@ -397,6 +401,15 @@ def configs(draw):
         return portal()
 
 
+def in_order(config):
+    """The configuration with its peers sorted, whose order means nothing."""
+    return attrs.evolve(
+        config,
+        clients=sorted(config.clients, key=lambda each: (each.name, each.zone)),
+        servers=sorted(config.servers, key=lambda each: (each.name, each.zone)),
+    )
+
+
 @settings(max_examples=40)
 @given(configs(), configs())
 def test_any_configuration_survives_its_file_also_one_that_was_another_before(
@@ -407,7 +420,8 @@ def test_any_configuration_survives_its_file_also_one_that_was_another_before(
     assert ServiceConfig.load(path) == first
     path.write_text('# a comment\nagent = "Portal"\n' + path.read_text() + "\n[extras]\nx = 'y'\n")
     second.save(path)
-    assert ServiceConfig.load(path) == second
+    # Peers that were there before keep their places in the file.
+    assert in_order(ServiceConfig.load(path)) == in_order(second)
     assert tomllib.loads(path.read_text())["extras"] == {"x": "y"}
     assert path.read_text().startswith('# a comment\nagent = "Portal"\n')
 
@@ -416,3 +430,15 @@ def test_invites_are_named_after_whoever_writes_them():
     invite = portal().add_client("cluster", "10.0.0.1", "a>b")
     assert isinstance(invite, Invite)
     assert invite.file_name == "invite_portal_a>b.toml"
+
+
+@pytest.mark.parametrize("before", list(itertools.permutations("abc", 2)))
+@pytest.mark.parametrize("after", list(itertools.permutations("abc")))
+def test_clients_are_saved_in_the_order_that_they_have(tmp_path, before, after):
+    path = tmp_path / "c.toml"
+    for names in (before, after):
+        config = ServiceConfig.create("itself", url="ws://h:1/", port=1)
+        for name in names:
+            config.add_client(name, "10.0.0.1")
+        config.save(path)
+        assert ServiceConfig.load(path) == config

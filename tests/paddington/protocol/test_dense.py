@@ -15,7 +15,7 @@ from paddington import ConfigError, Limits, Received, ServiceConfig, open_servic
 from paddington.errors import FrameError, PayloadError, PayloadTooLargeError
 from paddington.protocol.capabilities import FRAMINGS
 from paddington.protocol.crypto import Key, Salt, seal_raw
-from paddington.protocol.dense import FULL, MOST_PAYLOADS, NAME, DenseKeys, DenseSession
+from paddington.protocol.dense import FULL_FRAME_BYTES, MAX_PAYLOADS_PER_FRAME, NAME, DenseKeys, DenseSession
 from paddington.protocol.handshake import Established, Identified, LocalService
 from paddington.protocol.session import Session
 from paddington.testing import MemoryNetwork
@@ -90,20 +90,20 @@ def test_many_payloads_share_a_frame_and_its_cost() -> None:
 
 def test_a_frame_is_full_at_some_size_and_a_larger_payload_travels_alone() -> None:
     two = two_sides()
-    large, small = "x" * (FULL + 5), "y" * 100
+    large, small = "x" * (FULL_FRAME_BYTES + 5), "y" * 100
     frames = frames_of(two.client, [small, large, small, small])
     assert [len(two.server.open_some(frame)) for frame in frames] == [1, 1, 2]
 
 
 def test_a_frame_takes_no_more_payloads_than_are_read() -> None:
     two = two_sides()
-    first, second = frames_of(two.client, [""] * (MOST_PAYLOADS + 1))
-    assert len(two.server.open_some(first)) == MOST_PAYLOADS
+    first, second = frames_of(two.client, [""] * (MAX_PAYLOADS_PER_FRAME + 1))
+    assert len(two.server.open_some(first)) == MAX_PAYLOADS_PER_FRAME
     assert len(two.server.open_some(second)) == 1
 
 
 def test_the_largest_payload_fits_exactly() -> None:
-    limits = Limits(frame_bytes=20_000)
+    limits = Limits(dense_frame_bytes=20_000)
     two = two_sides(limits)
     text = "é" * ((two.client.largest_payload - 4) // 2)
     assert two.client.payload_size(text) == two.client.largest_payload
@@ -231,7 +231,7 @@ def test_a_forged_number_moves_nothing() -> None:
 
 
 def test_an_overlong_frame_is_refused_before_it_is_opened() -> None:
-    two = two_sides(Limits(frame_bytes=20_000))
+    two = two_sides(Limits(dense_frame_bytes=20_000))
     assert refused(two.server, bytes(20_001)) == "too-long"
 
 
@@ -246,7 +246,7 @@ def test_an_overlong_frame_is_refused_before_it_is_opened() -> None:
         b"\xff\xff\xff\xff" + b"x" * 30,
         body_of(b"fine", b"\xff"),
         body_of("half a pair \ud800".encode("utf-8", "surrogatepass")),
-        body_of(*[b""] * (MOST_PAYLOADS + 1)),
+        body_of(*[b""] * (MAX_PAYLOADS_PER_FRAME + 1)),
     ],
     ids=repr,
 )

@@ -7,17 +7,16 @@ from hypothesis import strategies as st
 from paddington.errors import FrameError, JsonError, SealError
 from paddington.protocol.crypto import Key, Salt, seal, seal_raw
 from paddington.protocol.envelope import (
-    OVERHEAD,
     EnvelopeKeys,
     Mark,
     decrypt,
     encrypt,
     frame_length,
-    largest_value,
     open_frame,
     seal_frame,
 )
 from paddington.protocol.jsontext import write
+from paddington.protocol.sizes import FRAME_OVERHEAD, max_value_bytes
 from tests.paddington.wire import (
     VECTORS,
     everything_said,
@@ -54,18 +53,18 @@ def test_published_bad_frames_are_refused(vector: dict[str, str]) -> None:
 def test_what_was_sealed_opens_in_either_case(value: object) -> None:
     data = write(value).encode()
     frame = seal_frame(KEYS, data, os.urandom(112), THEIRS)
-    assert len(frame) == frame_length(len(data)) == 4 * len(data) + OVERHEAD
+    assert len(frame) == frame_length(len(data)) == 4 * len(data) + FRAME_OVERHEAD
     assert open_frame(KEYS, frame, OURS)[0] == open_frame(KEYS, frame.upper(), OURS)[0] == data
 
 
 @given(st.integers(372, 10**7))
-def test_the_largest_value_fits_and_one_byte_more_does_not(characters: int) -> None:
-    size = largest_value(characters)
+def test_the_max_value_bytes_fits_and_one_byte_more_does_not(characters: int) -> None:
+    size = max_value_bytes(characters)
     assert frame_length(size) <= characters < frame_length(size + 1)
 
 
 def test_two_mebibytes_hold_the_published_size() -> None:
-    assert largest_value(2_097_152) == 524_195
+    assert max_value_bytes(2_097_152) == 524_195
 
 
 @given(st.integers(0, len(FRAME) // 2 * 8 - 1))

@@ -190,7 +190,7 @@ def test_the_limits_follow_the_peers_release() -> None:
         established = server.answer().established
         assert established is not None
         assert established.session.receive_limit == limit
-        assert established.session.send_limit == 2**21
+        assert established.session.send_limit == limit
 
 
 @given(st.integers(1, 5))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paddington.errors import JsonError
-from paddington.protocol.jsontext import DEEPEST, parse, write, write_text
+from paddington.protocol.jsontext import MAX_DEPTH, parse, write, write_text
 from tests.paddington.wire import VECTORS, everything_said, json_values
 
 
@@ -115,7 +115,7 @@ def test_a_pair_of_surrogates_is_one_character() -> None:
 
 @pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}"), ('[{"[[":', "}]")])
 def test_nesting_is_read_up_to_the_limit(opening: str, closing: str) -> None:
-    levels = DEEPEST // (2 if len(opening) > 6 else 1)
+    levels = MAX_DEPTH // (2 if len(opening) > 6 else 1)
     assert parse(opening * levels + "1" + closing * levels)
     with pytest.raises(JsonError, match="deeper"):
         parse(opening * (levels + 1) + "1" + closing * (levels + 1))

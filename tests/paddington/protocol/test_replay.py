@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from paddington.peer import Peer
 from paddington.protocol.replay import (
-    LARGEST_NUMBER,
+    MAX_NUMBER,
     EpochWindows,
     InfoMemory,
     Numbers,
@@ -20,9 +20,7 @@ from paddington.protocol.replay import (
 
 PEER, OTHER = Peer("portal"), Peer("portal", "other")
 
-numbers = (
-    st.integers(0, 60) | st.integers(0, LARGEST_NUMBER) | st.integers(LARGEST_NUMBER - 60, LARGEST_NUMBER)
-)
+numbers = st.integers(0, 60) | st.integers(0, MAX_NUMBER) | st.integers(MAX_NUMBER - 60, MAX_NUMBER)
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,21 @@
 
 import json
 import os
+import socket
 import stat
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 import trio
+import trio.testing
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from paddington import ConfigError
 from templemeads import Envelope, UnknownInstruction
-from templemeads.daemon.control import LONGEST_REQUEST, MOST_CALLERS, serve_control
+from templemeads.daemon.control import _Follower, serve_control
+from templemeads.daemon.control_socket import MAX_CALLERS, MAX_REQUEST_BYTES, ControlLimits
 from templemeads.grammar import AddUser
 from templemeads.testing.networks import open_chain
 
@@ -27,6 +33,10 @@ async def handler(envelope: Envelope) -> str:
         raise UnknownInstruction(envelope.job.instruction)
     await envelope.progress("half way")
     return "account created"
+
+
+def followers(agent):
+    return sum(isinstance(each, _Follower) for each in agent.observers._observers)
 
 
 async def talk(path, request):
@@ -132,13 +142,13 @@ async def test_a_caller_that_leaves_ends_what_it_asked_for(path):
         stream = await trio.open_unix_socket(str(path))
         await stream.send_all(b'{"do": "follow"}\n')
         with trio.fail_after(10):
-            while not chain.first.news_observers:
+            while not followers(chain.first):
                 await trio.testing.wait_all_tasks_blocked()
             job = await chain.first.submit(ADD)
             item = json.loads((await stream.receive_some(65_536)).splitlines()[0])["item"]
             assert item["id"] == str(job.id)
             await stream.aclose()
-            while chain.first.news_observers:
+            while followers(chain.first):
                 await trio.testing.wait_all_tasks_blocked()
 
 
@@ -148,11 +158,12 @@ async def test_a_request_without_end_and_callers_without_number_are_hung_up_on(p
             stream = await trio.open_unix_socket(str(path))
             async with stream:
                 with pytest.raises(trio.BrokenResourceError):
-                    for _ in range(LONGEST_REQUEST // 65_536 + 20):
+                    for _ in range(MAX_REQUEST_BYTES // 65_536 + 20):
                         await stream.send_all(b"x" * 65_536)
-            streams = [await trio.open_unix_socket(str(path)) for _ in range(MOST_CALLERS)]
+            streams = [await trio.open_unix_socket(str(path)) for _ in range(MAX_CALLERS)]
             await trio.testing.wait_all_tasks_blocked()
-            assert await talk(path, b"") == []
+            (answer,) = await talk(path, {"do": "status"})
+            assert f"serves {MAX_CALLERS} callers already" in answer["error"]
             for stream in streams:
                 await stream.aclose()
             await trio.testing.wait_all_tasks_blocked()
@@ -168,7 +179,7 @@ async def test_what_a_killed_process_left_behind_is_replaced_but_nothing_else(pa
             await serve_control(chain.first, path)
         other = path.with_name("file")
         other.write_text("precious")
-        with pytest.raises(ConfigError, match="is none: move it away"):
+        with pytest.raises(ConfigError, match="is not a socket"):
             await serve_control(chain.first, other)
         assert other.read_text() == "precious"
         with pytest.raises(ConfigError, match="longer than"):
@@ -183,3 +194,178 @@ async def test_health_and_diagnostics_come_through_it(path):
         assert list(tree["peers"]) == ["cluster"]
         assert (await ask(path, do="health"))["end"]["peers"] == {}
         assert (await ask(path, do="diagnostics", path="cluster"))["end"]["agent_name"] == "cluster"
+
+
+@pytest.mark.parametrize("request_", [{"do": "watch", "seconds": 0.1}, {"do": "status"}, {"do": "follow"}])
+async def test_a_caller_that_leaves_with_unread_answers_harms_nobody(path, request_):
+    async with running(path) as chain:
+        for _ in range(3):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+                caller.connect(str(path))
+                caller.sendall(json.dumps(request_).encode() + b"\n")
+                if request_["do"] == "follow":
+                    await wait_for_followers(chain.first, 1)
+                    await chain.first.submit(ADD)
+                with trio.fail_after(10):
+                    await trio.lowlevel.wait_readable(caller)
+            await wait_for_followers(chain.first, 0)
+        assert "end" in await ask(path, do="status")
+
+
+async def wait_for_followers(agent, count):
+    with trio.fail_after(10):
+        while followers(agent) != count:
+            await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_caller_that_does_not_read_is_hung_up_on_after_its_deadline(path):
+    async with open_chain("portal", "cluster", handler=handler) as chain, trio.open_nursery() as nursery:
+        await nursery.start(
+            partial(serve_control, chain.first, path, limits=ControlLimits(answer_seconds=0.2))
+        )
+        stream = await trio.open_unix_socket(str(path))
+        async with stream:
+            await stream.send_all(b'{"do": "follow"}\n')
+            await wait_for_followers(chain.first, 1)
+            with trio.fail_after(30):
+                while followers(chain.first):
+                    if chain.first.statistics().jobs < 5_000:
+                        await chain.first.submit(ADD)
+                    await trio.lowlevel.checkpoint()
+        assert "end" in await ask(path, do="status")
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_silent_caller_is_hung_up_on_after_its_deadline(path):
+    async with open_chain("portal", "cluster", handler=handler) as chain, trio.open_nursery() as nursery:
+        limits = ControlLimits(callers=1, request_seconds=0.2)
+        await nursery.start(partial(serve_control, chain.first, path, limits=limits))
+        silent = await trio.open_unix_socket(str(path))
+        async with silent:
+            with trio.fail_after(10):
+                assert await silent.receive_some() == b""
+        assert "end" in await ask(path, do="status")
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_fault_of_ours_is_one_error_for_one_caller(path, monkeypatch, caplog):
+    async with running(path) as chain:
+        with monkeypatch.context() as patch:
+            patch.setattr(chain.first.operations, "own_health", lambda: 1 / 0)
+            (answer,) = await talk(path, {"do": "health"})
+        assert answer["error"].startswith("internal error (ZeroDivisionError)")
+        assert "ZeroDivisionError" in caplog.text
+        assert "end" in await ask(path, do="health")
+
+
+COMMANDS = (
+    "status",
+    "jobs",
+    "job",
+    "put",
+    "delete",
+    "notify",
+    "health",
+    "diagnostics",
+    "restart",
+    "reload",
+    "trace",
+    "map",
+)
+FIELDS = (
+    "id",
+    "wait",
+    "command",
+    "zone",
+    "lifetime",
+    "states",
+    "peer",
+    "text",
+    "limit",
+    "path",
+    "type",
+    "tree",
+)
+odd = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.sampled_from(
+        [10**400, -(10**30), "\ud800", "\x00", "portal", "portal.cluster", "@", ".", "portal@default"]
+    )
+    | st.text(st.characters(), max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+requests = st.fixed_dictionaries(
+    {"do": st.sampled_from(COMMANDS) | odd}, optional=dict.fromkeys(FIELDS, odd)
+).filter(lambda request: request.get("type") != "hard")
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lines=st.lists(
+        requests.map(json.dumps).map(str.encode)
+        | odd.map(json.dumps).map(str.encode)
+        | st.binary(max_size=80)
+        | st.integers(1, 20_000).map(lambda depth: b'{"do":' + b"[" * depth),
+        min_size=1,
+        max_size=10,
+    )
+)
+def test_no_request_whatever_it_is_ends_the_agent(lines, tmp_path):
+    async def main():
+        path = tmp_path / "fuzz.sock"
+        async with running(path):
+            with trio.fail_after(60):
+                for line in lines:
+                    answers = await talk(path, line + b"\n")
+                    assert "InternalError" not in [answer.get("kind") for answer in answers], line
+                assert "end" in await ask(path, do="status")
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("mode", [0o000, 0o077, 0o177])
+async def test_the_umask_of_the_process_stays_as_it_is_while_the_socket_is_made(path, mode):
+    made = []
+
+    async def make_files():
+        while True:
+            file = path.with_name(f"{len(made)}")
+            file.touch(0o666)
+            made.append(stat.S_IMODE(file.stat().st_mode))
+            await trio.lowlevel.checkpoint()
+
+    before = os.umask(mode)
+    try:
+        async with open_chain("portal", "cluster") as chain, trio.open_nursery() as nursery:
+            nursery.start_soon(make_files)
+            for _ in range(5):
+                async with trio.open_nursery() as inner:
+                    await inner.start(serve_control, chain.first, path)
+                    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+                    inner.cancel_scope.cancel()
+            nursery.cancel_scope.cancel()
+    finally:
+        os.umask(before)
+    assert set(made) == {0o666 & ~mode}
+
+
+async def test_a_socket_that_another_process_has_put_in_its_place_is_left_alone(path):
+    async with running(path):
+        path.unlink()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as other:
+            other.bind(str(path))
+            kept = path.stat().st_ino
+    assert path.stat().st_ino == kept
+
+
+async def test_a_long_answer_arrives_whole(path):
+    async with running(path) as chain:
+        for number in range(450):
+            await chain.first.submit(f"portal.cluster add_user u{number}.proj.portal")
+        found = (await ask(path, do="jobs"))["end"]
+        assert len({each["id"] for each in found}) == 450
+        assert len((await ask(path, do="jobs", limit=3))["end"]) == 3

@@ -5,11 +5,12 @@ from hypothesis import strategies as st
 
 from paddington import Peer, ServiceConfig
 from templemeads import AgentConfig, AgentType, Envelope, Job, Limits, RefusedError
-from templemeads.agent.agent import Agent
+from templemeads.agent.agent import make_exchange
 from templemeads.jobs.commands import PortalRoute, PortalRoutes, Put, Register, Sync, Update
 from templemeads.jobs.portal_routes import LONGEST_ROUTE, ROUTES_IN_MESSAGE, KnownRoute, RouteTable
+from templemeads.links.peers import Peers
 from tests.templemeads.scripted import open_scripted
-from tests.templemeads.values import NOW, job
+from tests.templemeads.values import job
 
 AIP = Peer("aip1")
 OTHER = Peer("aip2")
@@ -239,7 +240,7 @@ async def answer(envelope: Envelope) -> Job:
 
 async def test_an_agent_next_to_a_declared_portal_originates_and_passes_on_what_it_hears(autojump_clock):
     async with open_scripted(name="brics", declared="portal") as (agent, _):
-        assert agent.registration().supports_portal_routes
+        assert agent._dispatch.registration().supports_portal_routes
         assert agent.portal_routes.known == (
             KnownRoute("default", "brics", "brics.cluster", None, collides=False),
         )
@@ -260,8 +261,8 @@ async def test_old_agents_are_told_no_routes(autojump_clock):
         agent.portal_routes.receive(AIP, PROVIDER, told(("brics", "brics.aip1")))
         await peer.introduce(AgentType.SCHEDULER)
         await trio.testing.wait_all_tasks_blocked()
-        (link,) = [known.link for known in agent.peers.known]
-        assert link.routes_told == {}
+        (state,) = agent.peers.states
+        assert state.routes_told == {}
 
 
 async def test_a_job_off_its_route_is_answered_with_an_error_and_runs_nothing(autojump_clock):
@@ -306,5 +307,6 @@ async def test_what_a_peer_told_is_forgotten_when_it_goes(autojump_clock):
 def test_leaves_do_not_check():
     for agent_type in AgentType:
         config = AgentConfig(ServiceConfig.create("cluster"), agent_type, limits=Limits())
-        checks = Agent(config, None, lambda: NOW).exchange.check_owner is not None
+        peers, routes = Peers(None, ()), RouteTable("cluster", (), most=1)
+        checks = make_exchange(config, peers, routes).check_owner is not None
         assert checks == (agent_type in {AgentType.PROVIDER, AgentType.PLATFORM, AgentType.INSTANCE})

@@ -11,7 +11,8 @@ from trio.testing import wait_all_tasks_blocked
 from paddington import Peer
 from templemeads import AgentType, Job, Limits, Status
 from templemeads.jobs.commands import Delete, Error, HealthCheck, Put, Register, Sync, Update
-from templemeads.stores.store import MemoryStore, StoreStatistics
+from templemeads.stores.memory import MemoryStore
+from templemeads.stores.store import StoreStatistics
 from templemeads.testing.networks import EPOCH
 from tests.templemeads.scripted import open_scripted
 from tests.templemeads.values import job
@@ -159,9 +160,8 @@ async def test_fast_progress_is_coalesced_on_a_slow_line_and_the_result_does_not
 async def test_control_commands_for_a_peer_that_does_not_read_are_bounded(autojump_clock):
     async with open_scripted(limits=Limits(updates_queued=5)) as (agent, peer):
         await peer.introduce()
-        link = agent.peers[PORTAL].link
         for _ in range(10):
-            link.outbox.add_text('{"Error":{"error":"x"}}')
+            agent.peers.send(PORTAL, '{"Error":{"error":"x"}}')
         assert agent.statistics().dropped == 5
 
 

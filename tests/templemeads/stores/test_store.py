@@ -11,20 +11,18 @@ from hypothesis import strategies as st
 from paddington import Peer
 from templemeads import StoreError
 from templemeads.jobs.outcome import Erase, Write
+from templemeads.stores.rows import checksum
 from templemeads.stores.sqlite import _MIGRATIONS, APPLICATION_ID, SCHEMA_VERSION, open_sqlite_store
-from templemeads.stores.store import open_memory_store
+from tests.templemeads.stores.contract import StoreContract
 from tests.templemeads.values import COMMANDS, NOW, copies, job
 
 PEER, OTHER = Peer("portal"), Peer("portal", "internal")
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def open_store(request, tmp_path):
-    return (
-        open_memory_store
-        if request.param == "memory"
-        else partial(open_sqlite_store, path=tmp_path / "boards.db")
-    )
+class TestSqlite(StoreContract):
+    @pytest.fixture
+    def open_durable(self, tmp_path):
+        return partial(open_sqlite_store, path=tmp_path / "boards.db")
 
 
 @pytest.fixture
@@ -32,19 +30,7 @@ def open_sqlite(tmp_path):
     return partial(open_sqlite_store, path=tmp_path / "boards.db")
 
 
-async def test_what_is_written_is_kept_and_tickets_rise(open_store):
-    async with open_store("cluster") as store:
-        first = store.write([Write(PEER, job(1))])
-        second = store.write([Write(PEER, job(2, COMMANDS[1]))])
-        assert second > first
-        await store.wait_kept(second)
-        assert store.is_kept(first)
-        assert store.is_kept(second)
-        assert store.statistics().changes == 2
-        assert store.statistics().waiting == 0
-
-
-@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION + 1))
+@pytest.mark.parametrize("version", range(1, SCHEMA_VERSION))
 async def test_a_store_of_every_earlier_version_is_taken_over_with_all_it_holds(
     tmp_path, open_sqlite, version
 ):
@@ -70,39 +56,6 @@ async def test_a_store_of_every_earlier_version_is_taken_over_with_all_it_holds(
         )
     async with open_sqlite("cluster") as store:
         assert list(await store.load()) == [Write(PEER, job(1).running("half", now=NOW))]
-
-
-async def test_a_new_store_is_empty(open_store):
-    async with open_store("cluster") as store:
-        assert list(await store.load()) == []
-
-
-async def test_everything_is_there_again_in_the_next_process(open_sqlite):
-    tombstone = Write(PEER, job(2, COMMANDS[1]), deleted=True)
-    elsewhere = Write(OTHER, job(1).completed("x", now=NOW))
-    async with open_sqlite("cluster") as store:
-        store.write([Write(PEER, job(1)), tombstone, elsewhere, Write(PEER, job(3))])
-        ticket = store.write([Erase(PEER, job(3).id)])
-        await store.wait_kept(ticket)
-    async with open_sqlite("cluster") as store:
-        assert set(await store.load()) == {Write(PEER, job(1)), tombstone, elsewhere}
-
-
-async def test_what_was_written_last_is_kept_when_the_store_closes(open_sqlite):
-    async with open_sqlite("cluster") as store:
-        store.write([Write(PEER, job(1))])
-    async with open_sqlite("cluster") as store:
-        assert list(await store.load()) == [Write(PEER, job(1))]
-
-
-async def test_what_was_written_is_kept_even_if_the_block_is_cancelled(open_sqlite):
-    with trio.CancelScope() as scope:
-        async with open_sqlite("cluster") as store:
-            store.write([Write(PEER, job(1))])
-            scope.cancel()
-            await trio.lowlevel.checkpoint()
-    async with open_sqlite("cluster") as store:
-        assert list(await store.load()) == [Write(PEER, job(1))]
 
 
 @settings(max_examples=15, deadline=None)
@@ -133,24 +86,6 @@ def test_the_store_holds_the_last_of_what_was_written(tmp_path_factory, units):
 
     trio.run(write)
     trio.run(read)
-
-
-async def test_many_writes_share_few_commits(open_sqlite):
-    async with open_sqlite("cluster") as store:
-        for number in range(1, 1001):
-            ticket = store.write([Write(PEER, job(number))])
-        await store.wait_kept(ticket)
-        assert store.statistics().commits < 10
-        assert store.statistics().changes == 1000
-
-
-async def test_a_second_process_is_kept_out(open_sqlite):
-    async with open_sqlite("cluster"):
-        with pytest.raises(StoreError, match="in use by another process"):
-            async with open_sqlite("cluster"):
-                pytest.fail("the store was opened twice")
-    async with open_sqlite("cluster"):
-        pass
 
 
 async def test_the_store_of_another_agent_is_refused(open_sqlite):
@@ -187,7 +122,11 @@ async def test_a_job_that_cannot_be_read_back_is_an_error_that_says_what_to_do(t
     async with open_sqlite_store("cluster", path=path) as store:
         await store.wait_kept(store.write([Write(PEER, job(1))]))
     with sqlite3.connect(path) as connection:
-        connection.execute("UPDATE jobs SET job = '{}'")
+        connection.create_function("row_checksum", 5, checksum)
+        connection.execute(
+            "UPDATE jobs SET job = '{}', checksum = "
+            "row_checksum(CAST(peer AS BLOB), CAST(zone AS BLOB), id, deleted, CAST('{}' AS BLOB))"
+        )
     connection.close()
     async with open_sqlite_store("cluster", path=path) as store:
         with pytest.raises(StoreError, match="Restore the file from a backup"):
@@ -205,32 +144,12 @@ async def test_a_store_that_fails_takes_no_more_and_loses_nothing_that_it_confir
     with pytest.RaisesGroup(StoreError):
         async with open_sqlite_store("cluster", path=path) as store:
             await store.wait_kept(store.write([Write(PEER, job(1))]))
-            store._connection.execute("PRAGMA query_only = ON")
+            store._engine._connection.execute("PRAGMA query_only = ON")
             ticket = store.write([Write(PEER, job(2, COMMANDS[1]))])
             with pytest.raises(StoreError, match="Nothing that was confirmed is lost"):
                 await store.wait_kept(ticket)
-            with pytest.raises(StoreError, match="cannot keep jobs"):
+            with pytest.raises(StoreError, match="cannot commit jobs"):
                 store.write([Write(PEER, job(3))])
             await trio.sleep_forever()
     async with open_sqlite_store("cluster", path=path) as store:
-        assert list(await store.load()) == [Write(PEER, job(1))]
-
-
-async def test_a_waiter_that_is_cancelled_loses_nothing(open_sqlite):
-    async with open_sqlite("cluster") as store:
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            await store.wait_kept(store.write([Write(PEER, job(1))]))
-    async with open_sqlite("cluster") as store:
-        assert list(await store.load()) == [Write(PEER, job(1))]
-
-
-@pytest.mark.parametrize("steps", range(4))
-async def test_what_is_written_just_before_the_store_closes_is_kept(open_sqlite, steps):
-    async with open_sqlite("cluster") as store:
-        await trio.testing.wait_all_tasks_blocked()  # the writer waits for work
-        store.write([Write(PEER, job(1))])
-        for _ in range(steps):  # it is told, is about to write, writes
-            await trio.lowlevel.checkpoint()
-    async with open_sqlite("cluster") as store:
         assert list(await store.load()) == [Write(PEER, job(1))]

@@ -1,0 +1,3 @@
+"""The version of this software: the only place where it is written down; the packaging reads it from here."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,7 @@
+"""The bridge: web portals speak to the network through it, over HTTP.
+
+`signatures`, `authentication`, `rates`, `web_board` and `notices` are pure: values in, values out, with time passed in.
+`api` turns requests into calls, `signals` calls the web portal, `bridge` ties them to a running agent.
+
+May import: everything below `templemeads.roles`, and Starlette. The HTTP server itself is `templemeads.daemon.http`.
+"""
