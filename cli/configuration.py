@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from .app import App, pass_app
 from .group import Failure, Group
 from .output import harmless, print_json, say
+
+if TYPE_CHECKING:
+    from templemeads.config_check import Problem
 
 HIDDEN: Final = "<hidden>"
 
@@ -56,6 +59,8 @@ def check(app: App, *, as_json: bool) -> None:
 
     file = read_checked(app.config_path, "configuration")
     problems = check_config(file.text)
+    if not any(problem.is_error for problem in problems):
+        problems += _check_role(file.text)
     if "inner_key" in file.text and not app.allow_readable:
         try:
             file.refuse_readable("configuration")
@@ -71,6 +76,24 @@ def check(app: App, *, as_json: bool) -> None:
         raise Failure(f"{errors} problem{'s prevent' if errors > 1 else ' prevents'} the agent from starting")
     if not as_json and not problems:
         say(f"{app.config_path}: no problems found")
+
+
+def _check_role(text: str) -> list[Problem]:
+    from paddington.config.toml import parse_toml
+    from templemeads import AgentConfig
+    from templemeads.config_check import Problem
+    from templemeads.roles.ready import check_options, unknown_options
+    from templemeads.text import quoted
+
+    config = AgentConfig.from_toml(parse_toml(text, "The file"), "The file")
+    kind = config.agent_type.value.lower()
+    return [
+        *(Problem(None, problem) for problem in check_options(config)),
+        *(
+            Problem(None, f"the option {quoted(option)} is not read by the {kind} agent", is_error=False)
+            for option in unknown_options(config)
+        ),
+    ]
 
 
 def _without_secrets(table: dict[str, Any]) -> dict[str, Any]:

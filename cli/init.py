@@ -41,7 +41,7 @@ TYPES = (
 @click.option("--handler", help="The handler: package.module:name, or file.py:name beside the configuration.")
 @click.option(
     "--store",
-    help="Where boards are stored: sqlite:///file or memory:; by default a file beside the configuration.",
+    help="Where boards are stored: sqlite:///file, postgresql://host/database or memory:; by default a file here.",
 )
 @click.option("--control", help="The control socket; by default beside the configuration.")
 @click.option(

@@ -6,8 +6,9 @@ import json
 import logging
 import os
 import sys
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn, cast
 
 import click
 
@@ -17,12 +18,15 @@ from .group import Failure
 from .output import harmless, say
 
 if TYPE_CHECKING:
-    from templemeads import AgentConfig, Handler
+    from templemeads import Agent, AgentConfig, Handler
+    from templemeads.roles.ready import ReadyAgent
 
 
 @click.command()
 @click.option("--handler", help="The handler: package.module:name, or path/file.py:name.")
-@click.option("--store", help="Where boards are stored: sqlite:///file or memory:.")
+@click.option(
+    "--store", help="Where boards are stored: sqlite:///file, postgresql://host/database or memory:."
+)
 @click.option(
     "--reload", is_flag=True, help="Start the agent again when its handler or configuration changes."
 )
@@ -52,7 +56,10 @@ def run(
 ) -> None:
     """Run the agent until it is interrupted.
 
+    Without a handler the ready-made agent of the configuration's type runs.
+
     Examples:
+      templemeads -c slurm-config.toml run
       templemeads -c cluster.toml run --handler my_cluster.handlers:handlers
       templemeads -c cluster.toml run --handler handlers.py:handlers --reload
       templemeads -c cluster.toml run --handler handlers.py:handlers --one-shot 'add_user fred.proj.portal'
@@ -75,7 +82,8 @@ def run(
     if not commands:
         leave_first_process()  # before there are threads
     configure_logging(app.log_level, app.log_format)
-    runner = _handler(app, config, handler)
+    ready = _ready(app, config, handler)
+    runner = ready.handler
     if commands:
         trio.run(_run_one_shots, config, runner, [c for c in commands for _ in range(repeat)], sender, zone)
         return
@@ -94,7 +102,7 @@ def run(
     daemon = Daemon(
         socket=server_socket(app.socket, app.config_path, config.control),
         recent_logs=recent,
-        on_notification=app.on_notification,
+        on_notification=app.on_notification or ready.on_notification,
     )
     with bound(agent=config.name):
         logging.getLogger("templemeads").info("see how it is doing with: %s status", app.command)
@@ -115,18 +123,21 @@ def default_store(config_path: Path) -> str:
     return f"sqlite:///{config_path.absolute().with_suffix('.db')}"
 
 
-def _handler(app: App, config: AgentConfig, named: str | None) -> Handler:
+def _ready(app: App, config: AgentConfig, named: str | None) -> ReadyAgent:
+    """Return the handler that was named, or else the ready-made agent of the configuration's type."""
     from templemeads import refuse_every_job
+    from templemeads.roles.ready import ReadyAgent, make_ready_agent
 
     from .loading import load_handler
 
     if named is not None:
-        return load_handler(named, Path.cwd())
+        return ReadyAgent(load_handler(named, Path.cwd()))
     if app.handler is not None:
-        return app.handler
+        return ReadyAgent(app.handler)
     if config.handler is not None:
-        return load_handler(config.handler, app.config_path.absolute().parent, search_base=True)
-    return refuse_every_job
+        base = app.config_path.absolute().parent
+        return ReadyAgent(load_handler(config.handler, base, search_base=True))
+    return make_ready_agent(config) or ReadyAgent(refuse_every_job)
 
 
 def _watched(app: App, config: AgentConfig, named: str | None) -> list[Path]:
@@ -139,6 +150,26 @@ def _watched(app: App, config: AgentConfig, named: str | None) -> list[Path]:
     return [app.config_path.absolute(), *program, *([] if found is None else [found])]
 
 
+class _OneShotAgent:
+    """What a handler sees of its agent when there is no network: its configuration, and nobody to ask."""
+
+    def __init__(self, config: AgentConfig) -> None:
+        self.config = config
+        self.name = config.name
+
+    def now(self) -> float:
+        """Seconds since 1970 UTC."""
+        return time.time()
+
+    async def ask(self, command: str, *, zone: str | None = None, lifetime: float | None = None) -> NoReturn:
+        """Refuse: a question needs a network."""
+        from templemeads import JobError
+
+        raise JobError(
+            f"A one-shot runs without a network, so nobody can be asked: {command}", kind="unroutable"
+        )
+
+
 async def _run_one_shots(
     config: AgentConfig, handler: Handler, commands: list[str], sender: str, zone: str
 ) -> None:
@@ -146,7 +177,8 @@ async def _run_one_shots(
 
     for command in commands:
         job = Job.parse(f"{sender}.{config.name} {command}").pending()
-        envelope = Envelope(job=job, sender=sender, recipient=config.name, zone=zone)
+        agent = cast("Agent", _OneShotAgent(config))
+        envelope = Envelope(job=job, sender=sender, recipient=config.name, zone=zone, agent=agent)
         try:
             returned: object = await handler(envelope)
             job = returned if isinstance(returned, Job) else job.completed(returned)

@@ -49,7 +49,7 @@ class AgentConfig:
         service: Its name, address, keys and peers.
         agent_type: What it is.
         extras: Free options and encrypted secrets.
-        store: Where its boards are: ``sqlite:///path/to/file``, or ``memory:``, which None stands for too.
+        store: Where its boards are: ``sqlite:///path/to/file``, ``postgresql://…``, or ``memory:`` (also None).
         handler: The handler as ``package.module:name`` or ``file.py:name``, for the command line.
         control: Path of the control socket, for the command line.
         healthcheck_ip: Address of the health endpoint, or None for loopback.

@@ -435,7 +435,8 @@ class Board:
             self._room.forget_deleted(size_of(oldest))
             self._deadlines.pop(number, None)
             forgotten.append(oldest.id)
-        self._trim_due()
+        if forgotten:
+            self._trim_due()
         return tuple(forgotten)
 
     def _original_of(self, job: Job, now: float) -> Job | None:
@@ -492,6 +493,7 @@ class Board:
         self._trim_due()
 
     def _trim_due(self) -> None:
+        """Drop the deadlines of jobs that are no longer remembered, when there are more of them than of the others."""
         if len(self._due) > 2 * (len(self._jobs) + len(self._tombstones)) + SPARE_DEADLINES:
             self._rebuild_due()
 

@@ -451,4 +451,4 @@ async def run(config: AgentConfig) -> None:
         ConfigError: The configuration is of another type, or an option is missing or wrong.
 
     """
-    await run_role(config, AgentType.ACCOUNT, handlers)
+    await run_role(config, AgentType.ACCOUNT, handlers, open_directory)

@@ -346,4 +346,4 @@ async def run(config: AgentConfig) -> None:
         ConfigError: The configuration is of another type, or an option is missing or wrong.
 
     """
-    await run_role(config, AgentType.FILESYSTEM, handlers)
+    await run_role(config, AgentType.FILESYSTEM, handlers, Filesystem.from_config)

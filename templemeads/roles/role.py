@@ -87,11 +87,22 @@ async def ask_sender(envelope: Envelope, instruction: object) -> object:
     )
 
 
-async def run_role(config: AgentConfig, agent_type: AgentType, handlers: Handlers) -> None:
+async def run_role(
+    config: AgentConfig,
+    agent_type: AgentType,
+    handlers: Handlers,
+    check: Callable[[AgentConfig], object] | None = None,
+) -> None:
     """Run an agent until it is cancelled or gets SIGINT or SIGTERM.
 
+    Args:
+        config: Its configuration.
+        agent_type: The type that the configuration must have.
+        handlers: What it runs.
+        check: Reads the options, before the agent listens.
+
     Raises:
-        ConfigError: The configuration is of another type.
+        ConfigError: The configuration is of another type, or an option is wrong.
 
     """
     from ..daemon.run import run_agent
@@ -100,6 +111,8 @@ async def run_role(config: AgentConfig, agent_type: AgentType, handlers: Handler
         raise ConfigError(
             f"The configuration of {quoted(config.name)} is of type {config.agent_type.value}, not {agent_type.value}"
         )
+    if check is not None:
+        check(config)
     await run_agent(config, handlers)
 
 

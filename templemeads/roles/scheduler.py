@@ -296,5 +296,4 @@ async def run(config: AgentConfig) -> None:
         ConfigError: The configuration is of another type, or an option is missing or wrong.
 
     """
-    read_settings(config)
-    await run_role(config, AgentType.SCHEDULER, handlers)
+    await run_role(config, AgentType.SCHEDULER, handlers, read_settings)
