@@ -158,8 +158,8 @@ class Executor:
 
     async def wait_committed(self) -> None:
         """Wait until the store has committed everything that has happened so far."""
-        if not self._store.is_kept(self._ticket):
-            await self._store.wait_kept(self._ticket)
+        if not self._store.is_committed(self._ticket):
+            await self._store.wait_committed(self._ticket)
 
     @property
     def is_behind(self) -> bool:
