@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import ExitStack, asynccontextmanager
 from functools import partial
 from typing import Any, Self
@@ -22,6 +22,7 @@ import trio
 
 from paddington import (
     ClientConfig,
+    ConfigError,
     Peer,
     ServerConfig,
     ServiceConfig,
@@ -39,6 +40,7 @@ from ..jobs.exchange import Exchange
 from ..jobs.job import DEFAULT_LIFETIME, Job
 from ..jobs.portal_routes import CHECKERS, RouteTable
 from ..jobs.sizes import fits_every_frame, surely_fits
+from ..jobs.virtual import VirtualAgents
 from ..limits import Limits
 from ..links.agent_peer import AgentPeer
 from ..links.peers import Peers
@@ -116,6 +118,8 @@ class Agent:
         self.peers = Peers(own_jobs, declared_types(config.service))
         self.portal_routes = _route_table(config, self.peers)
         self.exchange = make_exchange(config, self.peers, self.portal_routes)
+        if getattr(handler, "hosts_virtual_agents", False):
+            self.exchange.virtual = VirtualAgents()
         self._executor = Executor(
             self.exchange, store, self.peers, config.limits, clock, handler, self._make_envelope
         )
@@ -218,6 +222,20 @@ class Agent:
         """
         return await ask(self, command, zone=zone, lifetime=lifetime)
 
+    def offer(self, names: Iterable[Peer]) -> None:
+        """Answer to these names beside the agent's own, and to no others: it is then all these virtual agents.
+
+        Jobs that wait for one of them are run. The handler must have the attribute ``hosts_virtual_agents``.
+
+        Args:
+            names: Names with zones.
+
+        Raises:
+            StateError: The handler does not host virtual agents.
+
+        """
+        self._executor.carry_out(self.exchange.offer(frozenset(names), self.now()))
+
     # -- for operators ------------------------------------------------------------------------------------------
 
     @property
@@ -282,6 +300,33 @@ class Agent:
     def refuse(self, peer: Peer, reason: str, message: str) -> None:
         """Count and log that something a peer sent was not accepted (`Executor.refuse`)."""
         self._executor.refuse(peer, reason, message)
+
+    async def change_peers(self, service: ServiceConfig) -> frozenset[Peer]:
+        """Take up the peers of a newer configuration; return those that were added, changed or removed.
+
+        Connections with other peers go on (`paddington.Service.change_peers`). A removed peer can no longer connect; its
+        jobs stay on its board until they expire.
+
+        Args:
+            service: The newer configuration, of which only the peers count.
+
+        Raises:
+            ConfigError: The new peers contradict each other, or the agent does not listen and has clients now.
+
+        """
+        if not isinstance(self._service, PaddingtonService):
+            raise ConfigError("This agent's transport cannot change its peers")
+        service.check()
+        if service.clients and not self.config.service.clients:
+            raise ConfigError(
+                "This agent had no clients when it was started, so it does not listen: restart its process"
+            )
+        self.peers.declare(declared_types(service))
+        changed = await self._service.change_peers(service.clients, service.servers)
+        self.config.service = attrs.evolve(
+            self.config.service, clients=service.clients, servers=service.servers
+        )
+        return changed
 
     async def soft_restart(self) -> None:
         """Start again without ending the process, as an operator asks for when something is stuck.
@@ -367,7 +412,7 @@ class Agent:
         return Envelope(
             job=job,
             sender=peer.name,
-            recipient=self.name,
+            recipient=job.destination.agents[-1],
             zone=peer.zone,
             peer=self.peers.handle(peer),
             report=report,

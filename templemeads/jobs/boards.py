@@ -13,6 +13,7 @@ from ..errors import RefusedError
 from ..limits import Limits
 from .board import Board, ClockSteps
 from .job import Job
+from .virtual import VirtualAgents
 
 
 def always(_: object) -> bool:
@@ -33,6 +34,7 @@ class Boards:
         surely_fits: A job whose own texts have no more characters than this need not be measured.
         check_owner: Raises `RefusedError` if a job that has arrived here asks for something that does not belong to
             the portal that asks (*newer-protocol*, section 10.3).
+        virtual: The virtual agents, if this agent may have any.
 
     """
 
@@ -43,6 +45,7 @@ class Boards:
     payload_fits: Callable[[str], bool] = always
     surely_fits: int = 0
     check_owner: Callable[[Peer, Job], object] | None = None
+    virtual: VirtualAgents | None = None
     clock: ClockSteps = attrs.field(factory=ClockSteps, init=False)
     _by_peer: dict[Peer, Board] = attrs.field(factory=dict, init=False)
     running: set[tuple[Peer, int]] = attrs.field(factory=set, init=False)

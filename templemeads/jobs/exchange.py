@@ -101,6 +101,17 @@ class Exchange(Boards):
         """
         self.clock.seconds += seconds
 
+    def offer(self, names: frozenset[Peer], now: float) -> Outcome:
+        """Answer to these names beside our own, and to no others; run the jobs that wait for them.
+
+        Raises:
+            StateError: This agent has no virtual agents.
+
+        """
+        step = Step(self, now)
+        step.offer(names)
+        return step.outcome
+
     # -- from peers ---------------------------------------------------------------------------------------------
 
     def receive(self, sender: Peer, command: Put | Update | Delete | Sync | BadPut, now: float) -> Outcome:

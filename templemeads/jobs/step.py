@@ -18,7 +18,7 @@ import attrs
 
 from paddington import Peer
 
-from ..errors import JobError, PeerNotFoundError, RefusedError
+from ..errors import JobError, PeerNotFoundError, RefusedError, StateError
 from ..limits import LARGEST_VERSION
 from ..text import printable
 from .board import EXPIRED, NOTHING_RELEASED, Board, Change, Merged, Released, require_same_command, size_of
@@ -28,6 +28,7 @@ from .error_info import ErrorInfo
 from .job import Job, Status
 from .outcome import Answer, Cancel, Erase, Kind, Outcome, Refusal, Run, Send, Write
 from .route import Flow, Place, flow_of, place_of, require_from_after, require_from_before
+from .virtual import VirtualAgents
 
 
 @attrs.define(eq=False)
@@ -296,20 +297,13 @@ class Step:
     def _move_on(self, sender: Peer, place: Place, job: Job) -> None:
         """Run a job that has arrived, or put it on the next board."""
         if place.after is None:
-            if (sender, job.id.int) in self.boards.running:
-                return
-            try:
-                if self.boards.check_owner is not None:
-                    self.boards.check_owner(sender, job)
-            except (RefusedError, JobError) as error:
-                self.outcome.refusals.append(Refusal(sender, "owner", f"{{{job.command[:200]}}}: {error}"))
-                self._fail(sender, job, str(error), "invalid")
-                return
-            self.boards.running.add((sender, job.id.int))
-            self.outcome.runs.append(Run(sender, job))
+            self._run_here(sender, job)
             return
         after = Peer(place.after, sender.zone)
         if not self.boards.is_neighbour(after):
+            if self.boards.virtual is not None and job.destination.agents[-1] == place.after:
+                self._to_virtual(self.boards.virtual, sender, after, job)
+                return
             problem = f"{self.boards.name!r} knows no way to {place.after!r} in zone {sender.zone!r}"
             self._fail(sender, job, problem, "unroutable")
             return
@@ -329,6 +323,60 @@ class Step:
             self._pass_back(sender, merged.job)
         elif merged.change is Change.DELETED:
             self._fail(sender, job, "Job was deleted", "unknown")
+
+    def _run_here(self, sender: Peer, job: Job) -> None:
+        if (sender, job.id.int) in self.boards.running:
+            return
+        try:
+            if self.boards.check_owner is not None:
+                self.boards.check_owner(sender, job)
+        except (RefusedError, JobError) as error:
+            self.outcome.refusals.append(Refusal(sender, "owner", f"{{{job.command[:200]}}}: {error}"))
+            self._fail(sender, job, str(error), "invalid")
+            return
+        self.boards.running.add((sender, job.id.int))
+        self.outcome.runs.append(Run(sender, job))
+
+    def _to_virtual(self, virtual: VirtualAgents, sender: Peer, name: Peer, job: Job) -> None:
+        """Run a job for a virtual agent, or let it wait on its sender's board until there is such an agent."""
+        if name in virtual.offered:
+            self._run_here(sender, job)
+            return
+        if len(virtual.waiting) >= self.boards.limits.jobs_for_absent:
+            self._forget_waiting(virtual)
+        if len(virtual.waiting) >= self.boards.limits.jobs_for_absent:
+            problem = f"{len(virtual.waiting)} jobs wait for resources that are not offered: the limit"
+            self._fail(sender, job, problem, "unroutable")
+            return
+        virtual.waiting[sender, job.id.int] = None
+
+    def _forget_waiting(self, virtual: VirtualAgents) -> None:
+        for peer, number in tuple(virtual.waiting):
+            job = self.boards.numbered(peer, number)
+            if job is None or job.is_finished:
+                del virtual.waiting[peer, number]
+
+    def _is_for_virtual(self, sender: Peer, place: Place, job: Job) -> bool:
+        return (
+            self.boards.virtual is not None
+            and place.after is not None
+            and job.destination.agents[-1] == place.after
+            and not self.boards.is_neighbour(Peer(place.after, sender.zone))
+        )
+
+    def offer(self, names: frozenset[Peer]) -> None:
+        """Answer to these names from now on, and run the jobs that wait for them."""
+        virtual = self.boards.virtual
+        if virtual is None:
+            raise StateError(f"{self.boards.name!r} has no virtual agents")
+        virtual.offered = names
+        self._forget_waiting(virtual)
+        for peer, number in tuple(virtual.waiting):
+            job = self.boards.numbered(peer, number)
+            assert job is not None
+            if Peer(job.destination.agents[-1], peer.zone) in names:
+                del virtual.waiting[peer, number]
+                self._run_here(peer, job)
 
     def _pass_back(self, peer: Peer, job: Job) -> None:
         """Record progress or a result on the board of the agent before us, and send it there."""
@@ -454,8 +502,13 @@ class Step:
         for peer, board in self.boards.boards.items():
             for job in board:
                 place = place_of(self.boards.name, job.destination)
-                if place is None or place.before != peer.name or not place.is_last:
+                if place is None or place.before != peer.name:
                     continue
-                if job.status in (Status.PENDING, Status.RUNNING) and not board.is_expired(job, self.now):
+                if job.status not in (Status.PENDING, Status.RUNNING) or board.is_expired(job, self.now):
+                    continue
+                if self._is_for_virtual(peer, place, job):
+                    assert self.boards.virtual is not None
+                    self.boards.virtual.waiting[peer, job.id.int] = None
+                elif place.is_last:
                     self.boards.running.add((peer, job.id.int))
                     self.outcome.runs.append(Run(peer, job))

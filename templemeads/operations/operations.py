@@ -491,6 +491,18 @@ class Operations:
         self.recorder.notified["failed"] += 1
         raise PeerNotFoundError(problem)
 
+    def send_notification(self, notification: Notification, peer: Peer) -> None:
+        """Send a notification to one peer, whatever its path; for portals and their bridges.
+
+        Raises:
+            PeerNotFoundError: The peer is not connected.
+
+        """
+        if not self._send(peer, encode(Notify(notification))):
+            self.recorder.notified["failed"] += 1
+            raise PeerNotFoundError(f"{peer} is not connected: a notification for it is lost")
+        self.recorder.notified["sent"] += 1
+
     def _take_notification(self, peer: Peer, notification: Notification) -> None:
         self.recorder.notified["received"] += 1
         match decide(notification.destination, self._site.name, peer.name):

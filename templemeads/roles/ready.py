@@ -43,7 +43,15 @@ def _bridge(config: AgentConfig) -> ReadyAgent:
     return ReadyAgent(bridge, bridge.notified)
 
 
+def _portal(_: AgentConfig) -> ReadyAgent:
+    from .portal import Portal
+
+    portal = Portal()
+    return ReadyAgent(portal, portal.notified)
+
+
 _AGENTS: Final[Mapping[AgentType, Callable[[AgentConfig], ReadyAgent]]] = {
+    AgentType.PORTAL: _portal,
     AgentType.PROVIDER: _table("provider"),
     AgentType.PLATFORM: _table("platform"),
     AgentType.INSTANCE: _table("instance"),

@@ -87,6 +87,19 @@ async def ask_sender(envelope: Envelope, instruction: object) -> object:
     )
 
 
+def require_type(config: AgentConfig, agent_type: AgentType) -> None:
+    """Check the type of a configuration.
+
+    Raises:
+        ConfigError: It is another one.
+
+    """
+    if config.agent_type is not agent_type:
+        raise ConfigError(
+            f"The configuration of {quoted(config.name)} is of type {config.agent_type.value}, not {agent_type.value}"
+        )
+
+
 async def run_role(
     config: AgentConfig,
     agent_type: AgentType,
@@ -107,10 +120,7 @@ async def run_role(
     """
     from ..daemon.run import run_agent
 
-    if config.agent_type is not agent_type:
-        raise ConfigError(
-            f"The configuration of {quoted(config.name)} is of type {config.agent_type.value}, not {agent_type.value}"
-        )
+    require_type(config, agent_type)
     if check is not None:
         check(config)
     await run_agent(config, handlers)

@@ -18,17 +18,20 @@ from typing import Any, Final, NoReturn
 import trio
 from starlette.applications import Starlette
 
+from paddington import Peer
 from paddington.waiters import Waiters
 
 from ...agent.agent import Agent
 from ...agent.envelope import Envelope
 from ...agent.handlers import Handlers
+from ...agent_type import AgentType
 from ...config import AgentConfig
 from ...daemon.asgi import Tls, serve_asgi
 from ...daemon.run import run_agent
 from ...errors import JobError, UnknownInstruction
 from ...grammar import (
     CreateProject,
+    Destinations,
     GetAward,
     GetAwards,
     GetProject,
@@ -41,11 +44,13 @@ from ...grammar import (
     GetUsers,
     Instruction,
     RemoveProject,
+    SyncOfferings,
     UpdateProject,
 )
 from ...grammar.notifications import Forward
 from ...jobs.job import Job
 from ...operations.notifications import NotificationEnvelope
+from ..virtual import accepted
 from .api import make_app
 from .authentication import Authenticator
 from .calls import Calls
@@ -102,12 +107,15 @@ class Bridge:
 
     """
 
+    hosts_virtual_agents = True
+
     def __init__(
         self, settings: BridgeSettings, *, get: Get | None = None, unix_time: Callable[[], float] = time.time
     ) -> None:
         self.settings = settings
         self.handlers = Handlers()
         self.url = ""
+        self._offered: dict[Peer, list[Peer]] = {}
         self._get: Get = HttpGet(verify=not allows_invalid_certificates()) if get is None else get
         self._unix_time = unix_time
         self._notices = Notices(settings.max_notifications)
@@ -122,11 +130,20 @@ class Bridge:
 
         Raises:
             UnknownInstruction: The instruction is none for a web portal, and there is no handler for it.
+            JobError: The sender may not ask this: portals ask under the name of a resource that they offer.
 
         """
         instruction = envelope.job.instruction
         if type(instruction) in self.handlers:
             return await self.handlers(envelope)
+        sender = None if envelope.peer is None else envelope.peer.agent_type
+        if envelope.recipient == envelope.agent.name:
+            return self._from_portal(envelope, is_portal=sender is AgentType.PORTAL)
+        if sender is not AgentType.PORTAL:
+            raise JobError(
+                f"Invalid instruction: {instruction}. Only portals can send instructions for a resource",
+                kind="invalid",
+            )
         if not isinstance(instruction, FOR_THE_WEB_PORTAL):
             raise UnknownInstruction(instruction)
         answered: Job | None = None
@@ -137,6 +154,28 @@ class Bridge:
             nursery.cancel_scope.cancel(reason="the web portal has answered")
         assert answered is not None
         return answered
+
+    def _from_portal(self, envelope: Envelope, *, is_portal: bool) -> Job:
+        """Run a job that is addressed to the bridge itself: a portal says what it offers."""
+        match envelope.job.instruction:
+            case unknown if not is_portal:
+                raise JobError(
+                    f"Invalid instruction: {unknown}. "
+                    f"Only virtual agents can submit instructions to a bridge",
+                    kind="invalid",
+                )
+            case SyncOfferings(wanted):
+                offerings = accepted(wanted, envelope.sender)
+                portal = Peer(envelope.sender, envelope.zone)
+                self._offered[portal] = [Peer(offering.agents[0], portal.zone) for offering in offerings]
+                envelope.agent.offer(peer for peers in self._offered.values() for peer in peers)
+                return envelope.job.completed(Destinations(offerings))
+            case unknown:
+                raise JobError(
+                    f"Invalid instruction: {unknown}. "
+                    f"Only sync_offerings instructions can be sent from a portal agent to a bridge",
+                    kind="invalid",
+                )
 
     async def _signal_job(self, job: Job) -> None:
         base = self.settings.signal_url
