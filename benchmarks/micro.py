@@ -43,7 +43,7 @@ async def commits(path: Path, jobs: list[Job], batch: int) -> float:
         begun = time.perf_counter()
         for at in range(0, len(jobs), batch):
             chunk = jobs[at : at + batch]
-            await store.wait_kept(store.write([Write(Peer("portal"), job) for job in chunk]))
+            await store.wait_committed(store.write([Write(Peer("portal"), job) for job in chunk]))
         return (time.perf_counter() - begun) / len(jobs) * 1e6
 
 

@@ -49,6 +49,7 @@ AGENT_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "jobs": (".work:jobs", "List the jobs on the boards, or follow their changes."),
     "notify": (".work:notify", "Send a notification along a path."),
     "put": (".work:put", "Put a job on a board, and wait for its result."),
+    "reload": (".operate:reload", "Let the running agent read its configuration again."),
     "restart": (".operate:restart", "Restart this agent or another."),
     "run": (".run:run", "Run the agent."),
     "secret": (".secrets:secret", "Manage the handler's secrets, which are encrypted."),

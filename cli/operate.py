@@ -129,3 +129,26 @@ def restart(app: App, path: str, *, hard: bool, yes: bool, as_json: bool) -> Non
         print_json({"path": path, "type": kind})
     else:
         say(f"The {kind} restart of {path or 'this agent'} is " + ("on its way" if path else "done"))
+
+
+@click.command()
+@_json
+@pass_app
+def reload(app: App, *, as_json: bool) -> None:
+    """Let the running agent read its configuration again, as SIGHUP does.
+
+    Peers, keys and the handler's options are taken up; connections that are not concerned go on. What counts only after a
+    restart is named.
+
+    Example:
+      templemeads -c portal.toml reload
+    """
+    found = ask_once(app, {"do": "reload"})
+    if as_json:
+        print_json(found)
+        return
+    say("Peers changed: " + (", ".join(found["peers"]) or "none"))
+    if found["options"]:
+        say("Options of the handler changed")
+    if found["needs_restart"]:
+        warn(f"Only a restart applies what has changed in: {', '.join(found['needs_restart'])}")

@@ -119,6 +119,8 @@ def client_add(
         files.append(_invite_file(invite, path, force=force))
     say(f"Added the client {name}@{invite.zone}")
     say(f"Wrote {path.absolute()}. {_COPY} There, run: server add FILE")
+    if proxy is not None:
+        warn(f"this release does not connect through relays: {name} will not be connected")
     if peer_type is None:
         warn(f"{name} may register as any type; to allow only one, add --type, such as --type instance")
     say(_RESTART)

@@ -101,6 +101,8 @@ def run(
     config.store = store or config.store or default_store(app.config_path)
     daemon = Daemon(
         socket=server_socket(app.socket, app.config_path, config.control),
+        config_path=app.config_path.absolute(),
+        load=app.load,
         recent_logs=recent,
         on_notification=app.on_notification or ready.on_notification,
     )

@@ -13,7 +13,7 @@ from .app import App, pass_app
 from .completing import complete_command, complete_job, complete_peer
 from .control import JOB_FAILED, ask, ask_once
 from .group import NOT_IN_TIME, Failure, stdout_is_terminal
-from .output import duration, harmless, print_json, print_line_json, print_table, say, size
+from .output import duration, harmless, print_json, print_line_json, print_table, say, size, warn
 
 STATES = ("created", "pending", "running", "complete", "error", "duplicate")
 
@@ -62,6 +62,8 @@ def status(app: App, *, as_json: bool) -> None:
         say(
             "refused: " + ", ".join(f"{count} {reason}" for reason, count in sorted(found["refused"].items()))
         )
+    if found.get("config_changed"):
+        warn(f"the configuration file is newer than what runs: use '{app.command} reload'")
     click.echo()
     print_table(PEER_HEADERS, [peer_row(peer) for peer in found["peers"]])
 

@@ -128,9 +128,10 @@ def _fields(cls: type[Any], *left_out: str, names: dict[str, str] | None = None)
 def page() -> str:
     """Return the text of the page."""
     lines = [_HEAD, "## The root", ""]
-    config = {field.name for field in attrs.fields(AgentConfig)} - {"agent_type", "tables"}
-    keys = ["agent", *(key for key in _ROOT_TEXTS if key in config), *ROLE_TABLES]
-    lines += _table(("key", "meaning"), ((f"`{key}`", _ROOT_TEXTS[key]) for key in keys))
+    texts = documented(AgentConfig) | _ROOT_TEXTS
+    config = [field.name for field in attrs.fields(AgentConfig) if field.name not in {"agent_type", "tables"}]
+    keys = dict.fromkeys(("agent", "service", *config, *ROLE_TABLES))
+    lines += _table(("key", "meaning"), ((f"`{key}`", _cell(texts[key])) for key in keys))
     lines += ["## `[service]`", ""]
     service = _fields(ServiceConfig, "limits", "dense_framing", names={"healthcheck_port": HEALTHCHECK_KEY})
     lines += _table(("key", "default", "meaning"), service)

@@ -4,7 +4,7 @@ Both in one process:
 
     python examples/echo.py
 
-Or each in a process of its own, started in either order once the invitation is there:
+Or each in its own process, in either order once the invitation exists:
 
     python examples/echo.py server --invitation invitation.toml
     python examples/echo.py client --invitation invitation.toml
@@ -25,7 +25,7 @@ BLAST_OFF = "Blast off!"
 
 
 async def count_down(connection: Connection, done: trio.Event, *, begin: bool) -> None:
-    """Send back one less than comes; one of the two sides begins."""
+    """Send back one less than what arrives; one of the two sides begins."""
     if begin:
         await connection.send(str(START))
     async for text in connection:
@@ -44,14 +44,14 @@ async def count_down(connection: Connection, done: trio.Event, *, begin: bool) -
 
 
 async def run_server(config: ServiceConfig) -> None:
-    """Listen, and begin as soon as the client is there."""
+    """Listen, and begin when the client has connected."""
     done = trio.Event()
     async with open_service(config, serve=partial(count_down, done=done, begin=True)):
         await done.wait()
 
 
 async def run_client(invite: Invite) -> None:
-    """Call whoever wrote the invite, and go along."""
+    """Call the service that wrote the invitation, and count with it."""
     config = ServiceConfig.create("client")
     config.add_server(invite)
     done = trio.Event()

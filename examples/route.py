@@ -1,7 +1,7 @@
 """Four agents in a row, waldur.brics.notebook.shared, and one job that crosses all of them.
 
-Each agent knows only its neighbours. Any of them can be a process of its own; they find each other through invitations in
-a directory that they share, in whatever order they are started:
+Each agent knows only its neighbours. Each can run in its own process; they find each other through invitations in
+a shared directory, in any order:
 
     python examples/route.py shared --directory /tmp/route --port 6504
     python examples/route.py notebook --directory /tmp/route --port 6503

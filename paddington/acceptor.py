@@ -20,6 +20,7 @@ from .connection import Connection
 from .context import Host, Opening
 from .errors import ConfigError, HandshakeError, PaddingtonError, ProtocolError
 from .gate import Gate, Ticket, holding
+from .peer import Peer
 from .protocol.handshake import Answer, Identified, Send, ServerHandshake
 from .standby import Place
 from .text import quoted
@@ -129,6 +130,9 @@ class Acceptor:
             raise HandshakeError(ticket.dropped, "it made room for a newer caller before it had proved a key")
         return begun
 
+    def _entry(self, peer: Peer) -> ClientConfig | None:
+        return next((client for client in self.host.config.clients if client.peer == peer), None)
+
     def _candidates(self, address: IPAddress) -> list[ClientConfig]:
         candidates = [
             client for client in self.host.config.clients if client.ip is not None and address in client.ip
@@ -184,6 +188,7 @@ class Acceptor:
         self, websocket: WebSocket, handshake: ServerHandshake, opening: Opening, identified: Identified
     ) -> Place:
         limits, roster, peer = self.host.limits, self.host.roster, identified.peer
+        entry = self._entry(peer)
         with roster.waiter(peer):
             logger.info("%s: %s stands by", self.host.config.name, peer)
             while True:
@@ -195,6 +200,8 @@ class Acceptor:
                 handshake.receive(await websocket.receive())
                 opening.extend(limits.standby_answer_seconds, "the answer to a waiting client")
                 await trio.sleep_until(earliest)
+                if self._entry(peer) != entry:
+                    raise HandshakeError("address", f"The entry of {peer} in the configuration has changed.")
                 place = roster.take(peer, identified.info.epoch)
                 if place is not None:
                     return place

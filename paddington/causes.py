@@ -13,7 +13,7 @@ from .text import quoted
 
 
 def explain(error: BaseException) -> str:
-    """Say why, looking through groups and wrappers down to the first real cause.
+    """Describe the first real cause, looking through groups and wrappers.
 
     Args:
         error: What was raised; its text may be foreign and comes out quoted and cut.
@@ -24,7 +24,7 @@ def explain(error: BaseException) -> str:
         if isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
         elif isinstance(error, OSError | ssl.SSLError | PaddingtonError):
-            # trio's own OSErrors (all attempts failed) wrap the telling one.
+            # trio's own OSErrors (all attempts failed) wrap the one that explains.
             if isinstance(error.__cause__, BaseExceptionGroup | OSError):
                 error = error.__cause__
         elif isinstance(error, trio.BrokenResourceError | trio.ClosedResourceError):
@@ -39,17 +39,17 @@ def _sentence(error: BaseException) -> str:
         case ssl.SSLCertVerificationError():
             return f"the certificate is refused: {_text(error.verify_message)}"
         case ssl.SSLError():
-            reason = getattr(error, "reason", None)  # only where OpenSSL itself raised it
+            reason = getattr(error, "reason", None)  # only if OpenSSL itself raised it
             return f"TLS failed: {_text(reason or error)}"
         case socket.gaierror():
             return f"the host name has no address: {_text(error.strerror)}"
         case OSError():
-            # trio puts the address into strerror; who calls knows it, and the number tells the rest.
+            # trio puts the address into strerror; the caller knows it, and the number says the rest.
             return (os.strerror(error.errno) if error.errno else _text(error)).lower()
         case trio.TooSlowError():
             return _text(error) if str(error) else "nobody answered in time"
         case trio.BrokenResourceError() | trio.ClosedResourceError():
-            return "the line broke"
+            return "the connection broke"
         case _:
             return f"{type(error).__name__}: {_text(error)}"
 

@@ -1,4 +1,4 @@
-"""What the listening and the dialling side of one running service share."""
+"""State that the listening and the dialling side of a running service share."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ logger: Final = logging.getLogger(__name__)
 
 @attrs.define(eq=False)
 class Opening:
-    """A connection on its way to being primary: under a deadline, and the first to go when the service
+    """A connection on its way to being primary: under a deadline, and the first to end when the service
     closes.
 
     Attributes:
         scope: Holds all that is done until then.
-        doing: What the deadline is for, in words.
+        doing: What the deadline limits, in words.
     """
 
     scope: trio.CancelScope
@@ -43,8 +43,8 @@ class Opening:
         self.doing = doing
 
     async def done(self) -> None:
-        """It is primary now: no deadline, and it closes in order. Not a checkpoint, unless it is too late."""
-        # Nothing else runs between here and the end of the block, which must not be left as if all were well.
+        """Mark it as primary: it has no deadline and closes in order. Not a checkpoint, unless it is too late."""
+        # Nothing else runs between here and the end of the block, which must not end as if it had succeeded.
         await trio.lowlevel.checkpoint_if_cancelled()
         self.scope.deadline = math.inf
         self._all.discard(self)
@@ -55,13 +55,13 @@ class Host:
     """One running service, as its connections see it.
 
     Attributes:
-        config: Its configuration; not changed while it runs.
+        config: Its configuration; while it runs only its peers change.
         local: Its part in every handshake.
-        network: How it reaches others.
+        network: How it reaches other services.
         serve: The user's task for each connection.
-        patience: Seconds that this task has to return once its line is lost.
-        refusals: What it refused.
-        roster: Who is primary.
+        patience: Seconds that this task has to return once its connection is lost.
+        refusals: Counts what it refused.
+        roster: The primary connections.
         closing: Whether it is closing.
     """
 
@@ -87,7 +87,7 @@ class Host:
 
         Args:
             seconds: From now to the deadline.
-            doing: What takes so long, in words.
+            doing: What is limited, in words.
 
         Raises:
             trio.TooSlowError: The deadline passed.
@@ -105,13 +105,13 @@ class Host:
             raise trio.TooSlowError(f"{opening.doing} took too long")
 
     def close_openings(self) -> None:
-        """Begin to close: end what is not yet primary, and let nothing new begin."""
+        """Begin to close: end connections that are not yet primary, and start no new ones."""
         self.closing = True
         for opening in tuple(self._openings):
             opening.scope.cancel(reason="the service closes")
 
     async def run(self, place: Place, connection: Connection, nursery: trio.Nursery) -> None:
-        """Run a primary connection until it is over, with its tasks in the nursery, and give the place back."""
+        """Run a primary connection until it is over, with its tasks in the nursery, and free its place."""
         place.connection = connection
         info = connection.info
         logger.info(
@@ -125,8 +125,8 @@ class Host:
         )
         if info.downgraded:
             logger.warning(
-                "%s: %s numbered its payloads in an earlier connection and does so no longer. "
-                "Was it set back to an older release?",
+                "%s: %s numbered its payloads in an earlier connection and no longer does. "
+                "Was it downgraded to an older release?",
                 self.config.name,
                 connection.peer,
             )

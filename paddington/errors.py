@@ -3,15 +3,15 @@
 ::
 
     PaddingtonError
-    ├── ConfigError (ValueError)      mend the configuration: a name, zone, URL, key, address or file
-    │   └── InviteError               ask for another invite
-    ├── PayloadError (ValueError)     mend the call: this text cannot be sent to anyone
-    │   └── PayloadTooLargeError      split it, or say so to whoever asked for it
+    ├── ConfigError (ValueError)      fix the configuration: a name, zone, URL, key, address or file
+    │   └── InviteError               ask for another invitation
+    ├── PayloadError (ValueError)     fix the call: this text cannot be sent to anyone
+    │   └── PayloadTooLargeError      split it, or report it to the caller
     ├── PeerNotConnectedError         wait for the peer
-    ├── ConnectionLostError           wait for the peer; what was under way may or may not have arrived
-    ├── SealError                     wrong key or altered data; there is nothing to read
+    ├── ConnectionLostError           wait for the peer; messages under way may or may not have arrived
+    ├── SealError                     wrong key or altered data
     ├── JsonError (ValueError)        the text is not JSON as our boundary takes it
-    └── ProtocolError                 distrust the peer (or whoever sits on the path)
+    └── ProtocolError                 distrust the peer, or someone on the path
         ├── HandshakeError            the connection is refused and closed
         └── FrameError                this frame is dropped; the connection stays
 
@@ -26,15 +26,15 @@ class PaddingtonError(Exception):
 
 
 class ConfigError(PaddingtonError, ValueError):
-    """Something in a configuration is wrong; the message says what and how to mend it."""
+    """Something in a configuration is wrong; the message says what, and how to fix it."""
 
 
 class InviteError(ConfigError):
-    """An invite cannot be read or used."""
+    """An invitation cannot be read or used."""
 
 
 class PayloadError(PaddingtonError, ValueError):
-    """The text cannot travel, whoever it is for (for instance: it has no UTF-8 form)."""
+    """The text cannot be sent to anyone (for instance, it has no UTF-8 form)."""
 
 
 class PayloadTooLargeError(PayloadError):
@@ -42,8 +42,8 @@ class PayloadTooLargeError(PayloadError):
 
     Attributes:
         size: bytes of the payload as JSON, including quotes and escapes.
-        limit: bytes it may have at most.
-        index: which of several texts it is, from 0.
+        limit: most bytes that it may have.
+        index: position among several texts, from 0.
     """
 
     def __init__(self, size: int, limit: int, index: int = 0) -> None:
@@ -62,7 +62,7 @@ class ConnectionLostError(PaddingtonError):
 
 
 class SealError(PaddingtonError):
-    """Sealed data do not open: another key, or altered data. Nothing tells the two apart."""
+    """Sealed data do not open: another key, or altered data. The two cannot be told apart."""
 
     def __init__(self, message: str = "The data do not open: wrong key, or altered on the way.") -> None:
         super().__init__(message)
@@ -85,7 +85,7 @@ class ProtocolError(PaddingtonError):
 
 
 class HandshakeError(ProtocolError):
-    """The handshake is refused; close the connection without a word about the reason.
+    """The handshake is refused; close the connection without telling the reason.
 
     Attributes:
         reason: `salts`, `too-long`, `not-opened`, `malformed`, `reflected`, `repeated`,

@@ -1,4 +1,4 @@
-"""What a service tells its user: events of the connections, each one a frozen value.
+"""The events of connections that a service reports to its user, each one a frozen value.
 
 They match by position, the peer first::
 
@@ -17,7 +17,7 @@ import attrs
 from .peer import Peer
 
 KEEPALIVE = "KEEPALIVE"
-"""The payload that keeps an idle line alive (protocol page *wire*, section 5); never given to the user."""
+"""The payload that keeps an idle connection alive (protocol page *wire*, section 5); never passed to the user."""
 
 
 def _only_length(text: str) -> str:
@@ -31,7 +31,7 @@ class Connected:
     Attributes:
         peer: who it is with.
         engine: what the peer calls its software, for instance `paddington`.
-        version: the version of that software, as the peer says it; any short printable text.
+        version: the version of that software, as the peer reports it; any short printable text.
         since: seconds on the clock of the run.
     """
 
@@ -43,7 +43,7 @@ class Connected:
 
 @attrs.frozen
 class Received:
-    """A payload from this peer; `repr` tells its length only.
+    """A payload from this peer; `repr` shows only its length.
 
     Attributes:
         peer: who sent it.

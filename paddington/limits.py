@@ -1,4 +1,4 @@
-"""Every limit of a service by name, with its default and where the number comes from."""
+"""Every limit of a service: its name, its default, and the source of the number."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _whole(default: int, *, least: int = 1) -> int:
 
 
 def _as_seconds(value: object) -> float:
-    # bool is an int for Python, and `true` for a time is a mistake worth telling.
+    # bool is an int for Python, and `true` as a time is a mistake worth reporting.
     if type(value) not in {int, float}:
         raise ConfigError(f"A limit in seconds must be a number, not {quoted(repr(value))}")
     return float(value)  # type: ignore[arg-type]
@@ -64,7 +64,7 @@ class Limits:
         dense_frame_bytes: bytes of a frame in the dense framing (ours; every payload that fits into a frame of
             `legacy_frame_bytes` can be passed on).
         header_bytes: bytes of the upgrade request (ours; the same as common HTTP servers).
-        unproductive_bytes: raw bytes since the last complete message, beyond one frame, before the line is
+        unproductive_bytes: raw bytes since the last complete message, beyond one frame, before the connection is
             cut (ours; ends streams of empty fragments and control frames).
         unauthenticated_connections: connections of all addresses that have not finished the handshake
             (*newer-protocol*, section 6).
@@ -72,21 +72,22 @@ class Limits:
         reserved_descriptors: open files and sockets of the process that connections without a finished handshake never
             take, so that peers, handlers and the store have them; at most half of RLIMIT_NOFILE (ours).
         standby_waiters: waiting connections of one peer (*wire*, section 4).
-        standby_poll_seconds: a waiting client asks this often (*wire*, section 4).
-        standby_answer_seconds: a waiting client that has not asked for so long is closed, and so is a server
-            that has not answered (ours).
-        watchdog_seconds: a line without any complete message for so long is closed (*wire*, section 5).
+        standby_poll_seconds: interval between the questions of a waiting client (*wire*, section 4).
+        standby_answer_seconds: a waiting client that does not ask for this long is closed, and so is a server
+            that does not answer (ours).
+        watchdog_seconds: a connection is closed if no message, or part of a large one, comes for this long
+            (*wire*, section 5).
         keepalive_seconds: pause before a `KEEPALIVE` is answered (*wire*, section 5).
         send_queue: payloads waiting for the writer of one connection (ours).
         receive_queue: payloads waiting for the user of one connection, from which on nothing more is read; what the last
             frame and the last 32 KiB held beyond it is kept (ours).
         events_queue: events of all connections waiting for the user of the service (ours).
-        close_seconds: a closing handshake of the WebSocket takes at most so long (ours).
-        dial_seconds: opening TCP, TLS and the WebSocket takes at most so long, each try (ours).
-        dial_first_seconds: pause after the first failed try (ours; existing services always wait 5 s).
+        close_seconds: most time for the closing handshake of a WebSocket (ours).
+        dial_seconds: most time to open TCP, TLS and the WebSocket, for each attempt (ours).
+        dial_first_seconds: pause after the first failed attempt (ours; existing services always wait 5 s).
         dial_longest_seconds: the pause grows up to this (ours).
         dial_factor: by this factor (ours).
-        dial_jitter: part of the pause that is drawn by lot, 0 to 1 (ours; spreads the many peers of one
+        dial_jitter: random part of the pause, 0 to 1 (ours; spreads the many peers of one
             server).
         remembered_infos: frames of a peer without numbered payloads that one connection takes before it is
             renewed (*security-cases*, P27).
@@ -130,10 +131,10 @@ class Limits:
 
     @classmethod
     def from_table(cls, table: Mapping[str, object]) -> Self:
-        """Read a `[service.limits]` table; what is absent keeps its default.
+        """Read a `[service.limits]` table; missing limits keep their defaults.
 
         Raises:
-            ConfigError: a key that is no limit, or a value that it cannot have.
+            ConfigError: an unknown key, or a value that is not allowed.
         """
         known = {field.name for field in attrs.fields(cls)}
         for key in table:
@@ -145,7 +146,7 @@ class Limits:
         return cls(**table)  # type: ignore[arg-type]
 
     def to_table(self) -> dict[str, int | float]:
-        """Return the limits that differ from their defaults, as `from_table` reads them."""
+        """Return the limits that differ from their defaults, for `from_table`."""
         default = type(self)()
         return {
             field.name: value

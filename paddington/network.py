@@ -14,7 +14,7 @@ import trio
 from .config.address import IPAddress, canonical
 
 BACKLOG = 512
-"""Callers that the system lets wait for us to accept them."""
+"""How many callers the system queues before we accept them."""
 
 
 class Network(Protocol):
@@ -28,7 +28,7 @@ class Network(Protocol):
             port: The port; 0 takes a free one.
 
         Raises:
-            OSError: That cannot be done.
+            OSError: It cannot listen there.
         """
         ...
 
@@ -40,7 +40,7 @@ class Network(Protocol):
         """Return the address from which an accepted stream was called, canonical.
 
         Raises:
-            OSError: The caller is gone already.
+            OSError: The caller has already gone.
             ValueError: The address cannot be compared with a configured one.
         """
         ...
@@ -49,7 +49,7 @@ class Network(Protocol):
         """Connect, TLS handshake included.
 
         Raises:
-            OSError: Nobody answers there.
+            OSError: No server answers there.
             trio.BrokenResourceError: The TLS handshake failed; its cause says why.
         """
         ...
@@ -59,8 +59,8 @@ class TcpNetwork:
     """Real sockets.
 
     Args:
-        ssl_context: What certificates of servers are checked with; the system's roots and the host's name if
-            left out.
+        ssl_context: What certificates of servers are checked with; by default the system's roots and the
+            host's name.
     """
 
     def __init__(self, *, ssl_context: ssl.SSLContext | None = None) -> None:
@@ -84,28 +84,28 @@ class TcpNetwork:
     def port_of(self, listener: trio.abc.Listener[trio.abc.Stream]) -> int:
         """Return the port on which a listener of ours listens."""
         if not isinstance(listener, trio.SocketListener):
-            raise TypeError(f"{listener!r} is no listener of this network")
+            raise TypeError(f"{listener!r} is not a listener of this network")
         port: int = listener.socket.getsockname()[1]
         return port
 
     def address_of(self, stream: trio.abc.Stream) -> IPAddress:
         """Return the other end's address, an IPv4-mapped one as IPv4."""
         if not isinstance(stream, trio.SocketStream):
-            raise TypeError(f"{stream!r} is no stream of this network")
+            raise TypeError(f"{stream!r} is not a stream of this network")
         name = stream.socket.getpeername()
         if not name:
             raise OSError(errno.ENOTCONN, "not connected")
-        # A scope (fe80::1%eth0) is of this host's making and says which link the caller is on.
+        # A scope (fe80::1%eth0) is set by this host and names the link on which the caller is.
         return canonical(ip_address(name[0].partition("%")[0]))
 
     async def connect(self, host: str, port: int, *, tls: bool) -> trio.abc.Stream:
-        """Connect to whichever address of the host answers first."""
+        """Connect to the address of the host that answers first."""
         stream = await trio.open_tcp_stream(host, port)
         if not tls:
             return stream
         if self._ssl_context is None:
             self._ssl_context = ssl.create_default_context()
-        # Others seldom end TLS properly before they hang up; the WebSocket does that for both.
+        # Many peers do not end TLS properly before they hang up; the WebSocket closes for both.
         secure = trio.SSLStream(
             stream,
             self._ssl_context,

@@ -10,7 +10,7 @@ from .errors import ConfigError
 from .text import quoted
 
 DEFAULT_ZONE = "default"
-"""The zone of everyone who was not given one."""
+"""The zone of a peer for which none is given."""
 
 
 @attrs.frozen(order=True, cache_hash=True)
@@ -18,7 +18,7 @@ class Peer:
     """A named service within a zone; written `name@zone`.
 
     Attributes:
-        name: the service's name. Its rules are held where it enters (configuration, invite).
+        name: the service's name. Its rules are checked where it enters (configuration, invitation).
         zone: the zone of the connection.
     """
 

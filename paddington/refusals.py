@@ -1,4 +1,4 @@
-"""What is refused is counted always and logged now and then: nobody shall fill the disk by being refused."""
+"""Refusals are always counted and sometimes logged: refused traffic must not fill the disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 import attrs
 
 QUIET_SECONDS: Final = 30.0
-"""After a line about one reason, lines about the same reason are left out for so long."""
+"""After a log line about a reason, further lines about it are left out for this long."""
 
 
 @attrs.define(eq=False)
@@ -20,7 +20,7 @@ class Refusals:
 
     Attributes:
         logger: Where the lines go.
-        clock: Gives seconds that never go back.
+        clock: Returns seconds that never go back.
     """
 
     logger: logging.Logger
@@ -34,7 +34,7 @@ class Refusals:
         Args:
             reason: One of a fixed set of short words.
             message: A %-style message.
-            *arguments: Its arguments; foreign text among them is quoted and cut already.
+            *arguments: Its arguments; foreign text among them must already be quoted and cut.
         """
         self._counts[reason] += 1
         now = self.clock()
@@ -50,5 +50,5 @@ class Refusals:
 
     @property
     def counts(self) -> Mapping[str, int]:
-        """How many there were, by reason."""
+        """How many refusals there were, by reason."""
         return MappingProxyType(dict(self._counts))

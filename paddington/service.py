@@ -5,13 +5,14 @@ import logging
 import math
 import resource
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Final
 
 import attrs
 import trio
 
 from .acceptor import Acceptor
+from .config.peer_config import ClientConfig, ServerConfig
 from .config.service_config import ServiceConfig
 from .config.url import Url
 from .connection import Connection, ConnectionStatistics, Serve
@@ -67,7 +68,10 @@ class Service:
         self.port = port
         self._host = host
         self._gate = gate
-        self._diallers = diallers
+        self._diallers = {dialler.server.peer: dialler for dialler in diallers}
+        self._dialling: dict[Peer, trio.CancelScope] = {}
+        self._nursery: trio.Nursery | None = None
+        self._dial_failed: DialFailed | None = None
         self._events: trio.MemoryReceiveChannel[Event] | None = None
 
     def __repr__(self) -> str:
@@ -130,10 +134,59 @@ class Service:
             refused=self._host.refusals.counts,
             failing={
                 each.server.peer: each.last_failure
-                for each in self._diallers
+                for each in self._diallers.values()
                 if each.last_failure is not None
             },
         )
+
+    async def change_peers(
+        self, clients: Sequence[ClientConfig], servers: Sequence[ServerConfig]
+    ) -> frozenset[Peer]:
+        """Serve and call other peers from now on; return those whose entry was changed, added or removed.
+
+        Connections with peers whose entry did not change go on. Those whose entry changed or went are closed, each after
+        what is queued for it was sent, within `close_seconds`; a changed peer can connect again with its new entry.
+        Cancelled, the new entries are in force, and some connections may still be the old ones.
+
+        Args:
+            clients: All peers that may call.
+            servers: All peers that are called.
+
+        Raises:
+            ConfigError: The new peers contradict each other, or clients are added to a service that does not listen.
+
+        """
+        old = self._host.config
+        new = attrs.evolve(old, clients=tuple(clients), servers=tuple(servers))
+        new.check()
+        if new.clients and not old.clients:
+            raise ConfigError(f"{self.name} does not listen, since it had no clients when it was started")
+        before, after = _entries(old), _entries(new)
+        changed = frozenset(peer for peer in {*before, *after} if before.get(peer) != after.get(peer))
+        self._host.config = new
+        for peer in changed & self._dialling.keys():
+            self._dialling.pop(peer).cancel(reason="its entry in the configuration has changed")
+            del self._diallers[peer]
+        with trio.move_on_after(self._host.limits.close_seconds):
+            async with trio.open_nursery() as closing:
+                for peer, connection in list(self._host.roster.connections.items()):
+                    if peer in changed:
+                        closing.start_soon(connection.aclose)
+        for server in new.servers:
+            if server.peer in changed and server.url:
+                self._dial(Dialler(self._host, server, self._dial_failed))
+        return changed
+
+    def _dial(self, dialler: Dialler) -> None:
+        assert self._nursery is not None
+        peer, scope = dialler.server.peer, trio.CancelScope()
+        self._diallers[peer], self._dialling[peer] = dialler, scope
+
+        async def dial() -> None:
+            with scope:
+                await dialler.dial_forever()
+
+        self._nursery.start_soon(dial, name=f"{self.name}: dial {peer}")
 
 
 @contextlib.asynccontextmanager
@@ -207,8 +260,9 @@ async def open_service(
             nursery.start_soon(
                 _accept, acceptor, listeners, listening, nursery, name=f"{config.name}: accept"
             )
+            service._nursery, service._dial_failed = nursery, dial_failed  # noqa: SLF001 - the two are one thing
             for dialler in diallers:
-                nursery.start_soon(dialler.dial_forever, name=f"{config.name}: dial {dialler.server.peer}")
+                service._dial(dialler)  # noqa: SLF001 - likewise
             try:
                 yield service
             except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - it is raised again below, bare
@@ -224,6 +278,11 @@ async def open_service(
     finally:
         for listener in listeners:
             await trio.aclose_forcefully(listener)
+
+
+def _entries(config: ServiceConfig) -> dict[Peer, ClientConfig | ServerConfig]:
+    entries: tuple[ClientConfig | ServerConfig, ...] = (*config.clients, *config.servers)
+    return {entry.peer: entry for entry in entries}
 
 
 def _descriptor_limit(network: Network) -> int | None:
@@ -250,8 +309,8 @@ def _warn_of_bare_lines(config: ServiceConfig) -> None:
         url = Url.parse(server.url) if server.url else None
         if url is not None and not url.secure and not url.is_local:
             logger.warning(
-                "%s: the line to %s at %s has no TLS of its own. Payloads are encrypted all the same; "
-                "use wss:// where others should not even see that the two talk",
+                "%s: the connection to %s at %s has no TLS of its own. Payloads are encrypted anyway; "
+                "use wss:// to hide that the two talk",
                 config.name,
                 server.peer,
                 server.url,

@@ -1,13 +1,13 @@
-"""Who is primary, and who waits to take over (protocol page *wire*, section 4).
+"""Which connection is primary, and which wait to take over (protocol page *wire*, section 4).
 
-One connection for each `name@zone` is primary. A client that comes while it lives is told that it is
-secondary; it waits and asks every second, and whoever asks first after the primary's end becomes primary.
-Nothing is awaited between looking and taking, so that two that come at the same instant cannot both be
-primary.
+One connection for each `name@zone` is primary. A client that connects meanwhile is told that it is
+secondary; it waits and asks every second, and the first to ask after the primary's end becomes primary.
+Nothing is awaited between looking and taking, so two clients that connect at the same instant cannot both
+become primary.
 
-A client whose last line is half dead would wait for the watchdog to find out. Where the newcomer shows the
-same epoch as the primary, the two are one process, which calls again only after it has given up the old line:
-the old one is ended at once.
+A client whose last connection is half dead would wait for the watchdog to notice. If the newcomer shows the
+same epoch as the primary, the two are one process, which calls again only after it has given up the old
+connection, so the old one is ended at once.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Place:
     """The primary's place for one peer.
 
     Attributes:
-        peer: Whose.
-        epoch: The random number of the process that has it, None where the peer tells none.
-        connection: The connection, from when the peer knows that it is primary.
-        released: Set when it is free again.
+        peer: The peer.
+        epoch: The random number of the process that has it, None if the peer sends none.
+        connection: The connection, set once the peer knows that it is primary.
+        released: Set when the place is free again.
     """
 
     peer: Peer
@@ -64,7 +64,7 @@ class Roster:
 
     @property
     def waiting(self) -> dict[Peer, int]:
-        """How many connections wait, by peer."""
+        """The number of waiting connections, by peer."""
         return dict(self._waiting)
 
     def connection(self, peer: Peer) -> Connection:
@@ -79,7 +79,7 @@ class Roster:
         return place.connection
 
     def take(self, peer: Peer, epoch: int | None) -> Place | None:
-        """Take the primary's place for a peer if it is free; whoever takes it must `release` it."""
+        """Take the primary's place for a peer if it is free; the caller must `release` it."""
         if peer in self._places:
             return None
         place = self._places[peer] = Place(peer, epoch)
@@ -92,7 +92,7 @@ class Roster:
         place.released.set()
 
     async def oust_predecessor(self, peer: Peer, epoch: int | None) -> None:
-        """End the primary's line if the newcomer is the same process, and wait a little for it to be gone."""
+        """End the primary connection if the newcomer is the same process, and wait briefly until it is gone."""
         place = self._places.get(peer)
         if place is None or place.connection is None or epoch is None or place.epoch != epoch:
             return
@@ -102,10 +102,10 @@ class Roster:
 
     @contextlib.contextmanager
     def waiter(self, peer: Peer) -> Iterator[None]:
-        """Count among those who wait for a peer, for the time of the block.
+        """Count as waiting for a peer, for the time of the block.
 
         Raises:
-            HandshakeError: As many wait as may.
+            HandshakeError: The most allowed already wait.
         """
         if self._waiting[peer] >= self.limits.standby_waiters:
             raise HandshakeError("crowded-standby", f"{peer}: {self._waiting[peer]} connections wait already")

@@ -44,7 +44,7 @@ class _Pipe:
         await trio.lowlevel.checkpoint()
         while True:
             if self.broken or self.abandoned:
-                raise trio.BrokenResourceError("the line is cut")
+                raise trio.BrokenResourceError("the connection is cut")
             if self.swallows or self.finished:
                 return
             room = self._capacity - self._held
@@ -63,7 +63,7 @@ class _Pipe:
         await trio.lowlevel.checkpoint()
         while True:
             if self.broken:
-                raise trio.BrokenResourceError("the line is cut")
+                raise trio.BrokenResourceError("the connection is cut")
             if self._chunks:
                 chunk = self._chunks.popleft()
                 if len(chunk) > most:
@@ -89,7 +89,7 @@ class _Pipe:
 
 
 class MemoryStream(trio.abc.HalfCloseableStream):
-    """One end of a line in memory.
+    """One end of a connection in memory.
 
     Attributes:
         caller: Where the other end seems to call from.
@@ -104,13 +104,13 @@ class MemoryStream(trio.abc.HalfCloseableStream):
         self._receiving = False
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send everything, waiting while the line is full."""
+        """Send everything, waiting while the connection is full."""
         with self._one("_sending"):
             await self._outgoing.put(bytes(data))
             self._check()
 
     async def wait_send_all_might_not_block(self) -> None:
-        """Wait while the line is full."""
+        """Wait while the connection is full."""
         with self._one("_sending"):
             await self._outgoing.room()
             self._check()
@@ -294,17 +294,17 @@ class MemoryNetwork:
     def port_of(self, listener: trio.abc.Listener[trio.abc.Stream]) -> int:
         """Return the port of a listener of this network."""
         if not isinstance(listener, MemoryListener):
-            raise TypeError(f"{listener!r} is no listener of this network")
+            raise TypeError(f"{listener!r} is not a listener of this network")
         return listener.port
 
     def address_of(self, stream: trio.abc.Stream) -> IPAddress:
         """Return the address from which an accepted stream was called."""
         if not isinstance(stream, MemoryStream):
-            raise TypeError(f"{stream!r} is no stream of this network")
+            raise TypeError(f"{stream!r} is not a stream of this network")
         return stream.caller
 
     async def connect(self, host: str, port: int, *, tls: bool) -> MemoryStream:
-        """Call a port. There is no TLS in memory: `wss` is taken as it comes."""
+        """Call a port. There is no TLS in memory: `wss` is ignored."""
         await trio.lowlevel.checkpoint()
         world = self._world
         listener = world.listeners.get(port)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 QUOTED_LENGTH = 60
-"""Characters of foreign text that an error or a log line repeats at most."""
+"""Most characters of foreign text that an error or a log line repeats."""
 
 
 def quoted(text: str, longest: int = QUOTED_LENGTH) -> str:
@@ -14,7 +14,7 @@ def quoted(text: str, longest: int = QUOTED_LENGTH) -> str:
 
     Args:
         text: Anything, of any length.
-        longest: Characters of it to show; of a longer text the whole length is named.
+        longest: Most characters to show; of a longer text the length is shown too.
     """
     shown = "".join(c if c.isprintable() and c not in '"\\' else _escaped(c) for c in text[:longest])
     return f'"{shown}"' if len(text) <= longest else f'"{shown}…" ({len(text)} characters)'

@@ -213,7 +213,7 @@ def _advise(config: AgentConfig, lines: _Lines) -> Iterator[Problem]:
     if service.proxy_header is not None and service.trusted_proxy is None:
         yield advice(
             lines.find("service", "proxy_header"),
-            "proxy_header is believed from nobody: name the proxies in trusted_proxy",
+            "proxy_header is ignored until trusted_proxy names the proxies that may set it",
         )
     for index, server in enumerate(service.servers):
         if server.url.startswith("ws://") and not _is_near(server.url):
@@ -222,11 +222,27 @@ def _advise(config: AgentConfig, lines: _Lines) -> Iterator[Problem]:
                 f"{quoted(server.name)} is called without TLS: contents are encrypted, names and sizes are not hidden; "
                 "use wss:// behind a TLS front where that matters",
             )
+    relayed = [
+        (lines.find("service", "clients", index=index), each.name, each.proxy)
+        for index, each in enumerate(service.clients)
+    ]
+    relayed += [
+        (lines.find("service", "servers", index=index), each.name, each.proxy)
+        for index, each in enumerate(service.servers)
+    ]
+    for line, name, relay in relayed:
+        if relay is not None:
+            text = (
+                f"{quoted(name)} is reached only through the relay {quoted(relay)}, which this release does not support: "
+                "the two will not be connected"
+            )
+            yield advice(line, text)
     for key, value in config.extras.items():
         if looks_like_secret(value) and not value.startswith(PREFIX):
             yield advice(
                 lines.find("extras", key),
-                f"{quoted(key)} looks like a secret in the old form, which is quick to guess at: run 'secret reencrypt'",
+                f"{quoted(key)} looks like a secret of format v0, whose key is quickly guessed; if no agent older "
+                "than 0.90 reads it, run 'secret reencrypt --format v1'",
             )
 
 

@@ -34,7 +34,7 @@ def parse_address(text: str) -> IPAddress:
     """One IPv4 or IPv6 address in its ordinary spelling; the IPv4-mapped form becomes IPv4.
 
     Raises:
-        ConfigError: The text is no address, leaves out parts, has leading zeros, a scope, a port or brackets.
+        ConfigError: The text is not an address, is incomplete, has leading zeros, a scope, a port or brackets.
     """
     if len(text) <= MAX_RANGE_CHARACTERS and text.isascii():
         try:
@@ -56,7 +56,7 @@ def canonical(address: IPAddress) -> IPAddress:
     """
     if isinstance(address, IPv6Address):
         if address.scope_id is not None:
-            raise ValueError("an address with a scope means nothing elsewhere")
+            raise ValueError("an address with a scope is valid only on its own host")
         return address.ipv4_mapped or address
     return address
 
@@ -66,7 +66,7 @@ class Range:
     """A range of addresses.
 
     Attributes:
-        text: As somebody typed it, which is how files keep it.
+        text: As it was typed, which is how files store it.
         network: What it means, host bits masked away.
     """
 
@@ -77,10 +77,10 @@ class Range:
     def parse(cls, text: str) -> Self:
         """Read `a.b.c.d/n` (octets may be left out from the right), `a.b.c.d/m.m.m.m` or an IPv6 prefix.
 
-        One to four octets without a slash parse too, as 32 bits: existing files may have them.
+        One to four octets without a slash are accepted too, as 32 bits: existing files may have them.
 
         Raises:
-            ConfigError: The text is no range, or its mask has holes.
+            ConfigError: The text is not a range, or its mask has holes.
         """
         if len(text) > MAX_RANGE_CHARACTERS or not text.isascii():
             raise ConfigError(f"{quoted(text)} is not a range of addresses. {_HOW}")
@@ -109,7 +109,7 @@ class Range:
 
 @attrs.frozen
 class Addresses:
-    """One or more addresses and ranges, in the order in which somebody wrote them.
+    """One or more addresses and ranges, in the order in which they were written.
 
     Attributes:
         items: At least one of them.
@@ -122,7 +122,7 @@ class Addresses:
         """Read one address, one range, or several between commas.
 
         Raises:
-            ConfigError: One of them does not parse, or there is none, or there are too many.
+            ConfigError: One of them is not valid, or there are none or too many.
         """
         return cls._of([_parse_item(part.strip()) for part in _bounded(text.split(","))])
 
@@ -162,7 +162,7 @@ class Addresses:
         return cls(tuple(items))
 
     def to_toml(self) -> dict[str, Any]:  # Any: a TOML table
-        """The form for a file: what existing services read wherever it can say it."""
+        """The form for a file: one that existing services read, if possible."""
         match self.items:
             case (Range(text=text),):
                 return {"Range": text}
@@ -172,7 +172,7 @@ class Addresses:
                 return {"List": [str(item) for item in self.items]}
 
     def __contains__(self, address: IPAddress) -> bool:
-        """Whether a caller from this address is meant; give it canonical (see `canonical`)."""
+        """Whether callers from this address match; it must be canonical (see `canonical`)."""
         return any(address in item if isinstance(item, Range) else address == item for item in self.items)
 
     def __str__(self) -> str:

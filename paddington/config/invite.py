@@ -21,7 +21,7 @@ from .url import Url
 
 
 def check_key(key: Key, what: str) -> Key:
-    """Return the key back.
+    """Return the key.
 
     Raises:
         ConfigError: It is all zero, or no key at all.
@@ -29,15 +29,15 @@ def check_key(key: Key, what: str) -> Key:
     if not isinstance(key, Key):
         raise ConfigError(f"The {what} must be a Key, not a {type(key).__name__}. Use Key.from_hex(text)")
     if key.is_zero:
-        raise ConfigError(f"The {what} is all zero, which no generator gives. Ask for a new invite")
+        raise ConfigError(f"The {what} is all zero, which no generator returns. Ask for a new invitation")
     return key
 
 
 def check_url(text: str, proxy: str | None) -> str:
-    """Return the url normalised; it may be empty where a relay stands in between.
+    """Return the url normalised; it may be empty if there is a relay.
 
     Raises:
-        ConfigError: It is no url.
+        ConfigError: It is not a url.
     """
     return "" if not text and proxy is not None else str(Url.parse(text))
 
@@ -46,7 +46,7 @@ def check_type(text: str | None) -> str | None:
     """Return the declared type of a peer in lower case.
 
     Raises:
-        ConfigError: It is no word.
+        ConfigError: It is not a word.
     """
     return None if text is None else check_name(text, "type").lower()
 
@@ -64,11 +64,11 @@ def read_key(reader: TableReader, key: str) -> Key:
 
 @attrs.frozen(kw_only=True)
 class Invite:
-    """What a service needs to call another: its name and address, the zone between the two, and their keys.
+    """What a service needs to call another one: its name and address, their zone, and their keys.
 
     Attributes:
         name: Name of the service that wrote it.
-        url: Where that service listens, normalised; empty where only a relay reaches it.
+        url: Where that service listens, normalised; empty if only a relay reaches it.
         zone: Zone of the connection.
         inner_key: One pre-shared key.
         outer_key: The other one.
@@ -95,7 +95,7 @@ class Invite:
 
     @property
     def peer(self) -> Peer:
-        """Who wrote it, as seen from whoever takes it."""
+        """The service that wrote it, as a peer of the one that imports it."""
         return Peer(self.name, self.zone)
 
     @property
@@ -142,26 +142,26 @@ class Invite:
 
         Args:
             path: Its file.
-            allow_readable: Take it though others can read it; secret mounts may leave no choice.
+            allow_readable: Accept it even if others can read it, as on some secret mounts.
 
         Raises:
-            InviteError: There is no such file, others can read it, or it is no invite.
+            InviteError: There is no such file, others can read it, or it is not an invitation.
         """
         try:
-            file = read_checked(path, "invite")
-            table = parse_toml(file.text, f"The invite {quoted(str(file.path), 300)}")
+            file = read_checked(path, "invitation")
+            table = parse_toml(file.text, f"The invitation {quoted(str(file.path), 300)}")
             if "service" in table and "name" not in table:
                 raise ConfigError(
-                    f"{quoted(str(file.path), 300)} is the configuration of an agent, not an invite. "
+                    f"{quoted(str(file.path), 300)} is the configuration of an agent, not an invitation. "
                     "Ask the other side to write one: client --add"
                 )
             if not allow_readable:
-                file.refuse_readable("invite")
+                file.refuse_readable("invitation")
         except InviteError:
             raise
         except ConfigError as exc:
             raise InviteError(str(exc)) from None
-        return cls.from_toml(table, f"The invite {quoted(str(file.path), 300)}")
+        return cls.from_toml(table, f"The invitation {quoted(str(file.path), 300)}")
 
     def new_file(self, path: str | os.PathLike[str], *, replace: bool = True) -> NewFile:
         """Return its file, to be written together with others.

@@ -6,7 +6,7 @@ from ..errors import ConfigError
 from ..text import quoted
 
 NAME_BYTES = 64
-"""Longest name, in UTF-8 bytes: the limit that identifiers of the grammar have too."""
+"""Longest name, in UTF-8 bytes; identifiers of the grammar have the same limit."""
 
 ZONE_BYTES = 2 * NAME_BYTES + 1
 """Longest zone: two portals name the zone between them `remote>local`."""
@@ -17,7 +17,7 @@ def check_name(text: str, what: str = "name") -> str:
 
     Args:
         text: Letters and digits of any script, `_` and `-`.
-        what: How the error calls it.
+        what: What the error calls it.
 
     Raises:
         ConfigError: The name is empty, too long, or has other characters.
@@ -26,7 +26,7 @@ def check_name(text: str, what: str = "name") -> str:
 
 
 def check_zone(text: str, what: str = "zone") -> str:
-    """The zone without surrounding white space: as a name, with `<` and `>` besides.
+    """The zone without surrounding white space, as a name, with `<` and `>` besides.
 
     Raises:
         ConfigError: The zone is empty, too long, or has other characters.

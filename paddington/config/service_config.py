@@ -1,6 +1,6 @@
 """The configuration of a service and the peers it knows (protocol page *configuration*, sections 1 and 3).
 
-Everything is checked when it is built, whichever way it comes in: from a call, a file or an invite.
+Everything is checked when it is built, whether it comes from a call, a file or an invitation.
 """
 
 from __future__ import annotations
@@ -90,12 +90,12 @@ class ServiceConfig:
         port: Port to listen on; 0 takes a free one.
         healthcheck_port: Port of the health-check server, or None.
         proxy_header: Header of the upgrade request with the caller's real address, or None.
-        trusted_proxy: Addresses whose `proxy_header` is believed, or None: nobody's is.
+        trusted_proxy: Addresses that may set `proxy_header`, or None: it is ignored.
         servers: Peers that we call.
         clients: Peers that call us.
         encryption: How secrets are protected, or None.
-        dense_framing: Whether to speak the dense framing with peers that know it too; the compatible one
-            with everybody if not.
+        dense_framing: Whether to speak the dense framing with peers that know it; otherwise the compatible one
+            with every peer.
         limits: Limits of the service.
     """
 
@@ -164,7 +164,7 @@ class ServiceConfig:
         limits: Limits | None = None,
         dense_framing: bool = True,
     ) -> Self:
-        """Make the configuration of a new service that knows nobody yet.
+        """Make the configuration of a new service that knows no peers yet.
 
         Args:
             name: Its name.
@@ -172,7 +172,7 @@ class ServiceConfig:
             ip: Address to listen on.
             port: Port to listen on; 0 takes a free one.
             healthcheck_port: Port of the health-check server.
-            proxy_header: Header with the caller's real address, believed from `trusted_proxy` only.
+            proxy_header: Header with the caller's real address, accepted only from `trusted_proxy`.
             trusted_proxy: An address, a range, or several between commas.
             limits: Limits of the service; the defaults if left out.
             dense_framing: Whether to speak the dense framing with peers that know it too.
@@ -202,21 +202,21 @@ class ServiceConfig:
         type: str | None = None,  # noqa: A002 - the word of the protocol
         own_type: str | None = None,
     ) -> Invite:
-        """Add a peer that shall call us, with fresh keys.
+        """Add a peer that will call us, with new keys.
 
         Args:
             name: Its name.
             ip: Where it may call from: an address, a range, several between commas; None with a relay only.
             zone: Zone of the connection.
             proxy: Name of the relay through which it comes.
-            type: Its type of agent, if that shall be enforced.
+            type: Its type of agent, if it is to be enforced.
             own_type: Our own type of agent, for the invite.
 
         Returns:
-            The invite to carry to that peer over a safe way.
+            The invitation, to be copied to that peer over an encrypted channel.
 
         Raises:
-            ConfigError: A value breaks its rule, or that peer is known already.
+            ConfigError: A value breaks its rule, or the peer exists already.
         """
         client = ClientConfig(
             name=name,
@@ -234,7 +234,7 @@ class ServiceConfig:
         """Add the service that wrote an invite, to be called.
 
         Raises:
-            ConfigError: It is known already, has our own name, or shares keys with another peer.
+            ConfigError: It exists already, has our own name, or shares keys with another peer.
         """
         server = ServerConfig.from_invite(invite)
         self._change(servers=(*self.servers, server))
@@ -245,7 +245,7 @@ class ServiceConfig:
 
         Args:
             name: Its name.
-            zone: Its zone; may be left out where the name is in one zone only.
+            zone: Its zone; may be left out if the name is in only one zone.
 
         Returns:
             Whether there was one.
@@ -280,7 +280,7 @@ class ServiceConfig:
         raise ConfigError(f"There is no client {quoted(name)}{_in_zone(zone)}")
 
     def rotate_server_keys(self, invite: Invite) -> None:
-        """Take over the keys of an invite for the server of the same name and zone; its url stays.
+        """Import the keys of an invitation for the server of the same name and zone; its url stays.
 
         Raises:
             ConfigError: There is no such server.
@@ -290,11 +290,11 @@ class ServiceConfig:
                 fresh = attrs.evolve(entry, inner_key=invite.inner_key, outer_key=invite.outer_key)
                 self._change(servers=(*self.servers[:index], fresh, *self.servers[index + 1 :]))
                 return
-        raise ConfigError(f"There is no server {quoted(str(invite.peer))}, whose keys could be replaced")
+        raise ConfigError(f"There is no server {quoted(str(invite.peer))}: add it first")
 
     @property
     def holds_keys(self) -> bool:
-        """Whether somebody who reads it learns keys."""
+        """Whether it contains keys."""
         return bool(self.clients or self.servers)
 
     def encrypt_secret(self, value: str, secret_format: SecretFormat = SecretFormat.V1) -> str:
@@ -378,7 +378,7 @@ class ServiceConfig:
 
         Args:
             path: The file.
-            allow_readable: Take it though others can read the keys in it.
+            allow_readable: Accept it even if others can read its keys.
 
         Raises:
             ConfigError: There is no such file, others can read its keys, or something in it is wrong.
@@ -442,7 +442,7 @@ def _choose(
     found = [entry.peer for entry in entries if entry.name == name and zone in {None, entry.zone}]
     if len(found) > 1:
         zones = ", ".join(quoted(peer.zone) for peer in found)
-        raise ConfigError(f"The {what} {quoted(name)} is in several zones: {zones}. Say which one")
+        raise ConfigError(f"The {what} {quoted(name)} is in several zones: {zones}. Give the zone")
     return found[0] if found else None
 
 

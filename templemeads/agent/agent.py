@@ -22,6 +22,7 @@ import trio
 
 from paddington import (
     ClientConfig,
+    ConfigError,
     Peer,
     ServerConfig,
     ServiceConfig,
@@ -299,6 +300,33 @@ class Agent:
     def refuse(self, peer: Peer, reason: str, message: str) -> None:
         """Count and log that something a peer sent was not accepted (`Executor.refuse`)."""
         self._executor.refuse(peer, reason, message)
+
+    async def change_peers(self, service: ServiceConfig) -> frozenset[Peer]:
+        """Take up the peers of a newer configuration; return those that were added, changed or removed.
+
+        Connections with other peers go on (`paddington.Service.change_peers`). A removed peer can no longer connect; its
+        jobs stay on its board until they expire.
+
+        Args:
+            service: The newer configuration, of which only the peers count.
+
+        Raises:
+            ConfigError: The new peers contradict each other, or the agent does not listen and has clients now.
+
+        """
+        if not isinstance(self._service, PaddingtonService):
+            raise ConfigError("This agent's transport cannot change its peers")
+        service.check()
+        if service.clients and not self.config.service.clients:
+            raise ConfigError(
+                "This agent had no clients when it was started, so it does not listen: restart its process"
+            )
+        self.peers.declare(declared_types(service))
+        changed = await self._service.change_peers(service.clients, service.servers)
+        self.config.service = attrs.evolve(
+            self.config.service, clients=service.clients, servers=service.servers
+        )
+        return changed
 
     async def soft_restart(self) -> None:
         """Start again without ending the process, as an operator asks for when something is stuck.

@@ -17,6 +17,7 @@ from ..jobs.job import DEFAULT_LIFETIME, Job
 from ..jobs.outcome import Write
 from .control_socket import ControlLimits, Request, Send, serve_socket
 from .counts import PutCounts
+from .reload import Reloader
 from .views import JobFilter, agent_view, board_jobs, is_own, job_view, latest_jobs
 
 NEWS_QUEUED: Final = 1_000
@@ -39,6 +40,7 @@ async def serve_control(
     path: Path,
     *,
     counts: PutCounts | None = None,
+    reloader: Reloader | None = None,
     limits: ControlLimits | None = None,
     task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -48,6 +50,7 @@ async def serve_control(
         agent: The agent.
         path: Where the socket is to be; one that nobody serves any more is replaced.
         counts: Counts the jobs that are put at the agent; by default from now on.
+        reloader: Reads the configuration again, if there is a file.
         limits: Limits of the socket.
         task_status: Reports when callers can connect.
 
@@ -56,7 +59,10 @@ async def serve_control(
 
     """
     await serve_socket(
-        path, Control(agent, counts or PutCounts(agent)).answer, limits=limits, task_status=task_status
+        path,
+        Control(agent, counts or PutCounts(agent), reloader).answer,
+        limits=limits,
+        task_status=task_status,
     )
 
 
@@ -66,11 +72,13 @@ class Control:
     Args:
         agent: The agent.
         counts: Counts the jobs that are put at it.
+        reloader: Reads its configuration again, if there is a file.
 
     """
 
-    def __init__(self, agent: Agent, counts: PutCounts) -> None:
+    def __init__(self, agent: Agent, counts: PutCounts, reloader: Reloader | None = None) -> None:
         self._agent = agent
+        self._reloader = reloader
         self._counts = counts
         self._commands: Mapping[str, Callable[[Request, Send], Awaitable[Any]]] = {
             "status": self._status,
@@ -84,6 +92,7 @@ class Control:
             "health": self._health,
             "diagnostics": self._diagnostics,
             "restart": self._restart,
+            "reload": self._reload,
         }
 
     async def answer(self, request: Request, send: Send) -> Any:
@@ -106,7 +115,13 @@ class Control:
     # -- the agent --------------------------------------------------------------------------------------------------
 
     async def _status(self, request: Request, send: Send) -> Any:
-        return agent_view(self._agent, self._counts).to_json()
+        is_stale = self._reloader is not None and self._reloader.is_stale
+        return agent_view(self._agent, self._counts).to_json() | {"config_changed": is_stale}
+
+    async def _reload(self, request: Request, send: Send) -> Any:
+        if self._reloader is None:
+            raise RefusedError("this agent has no configuration file that it could read again")
+        return (await self._reloader.reload()).to_json()
 
     async def _watch(self, request: Request, send: Send) -> Any:
         seconds = request.number("seconds", 1.0, 0.1, 60.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Final
 import attrs
 import trio
 
-from paddington import ConfigError
+from paddington import ConfigError, PaddingtonError
 
 from ..agent.agent import Agent, open_agent, refuse_every_job
 from ..agent.handlers import Handler
 from ..config import AgentConfig
+from ..errors import TemplemeadsError
 from ..logcontext import RecentLogs
 from ..operations.notifications import NotificationHandler
 from ..operations.process import patient_collector
@@ -26,6 +28,7 @@ from .systemd import feed_watchdog, notify, watchdog_seconds
 if TYPE_CHECKING:
     from .counts import PutCounts
     from .metrics import AgentMetrics
+    from .reload import Reloader
 
 _log = logging.getLogger("templemeads.run")
 
@@ -113,12 +116,16 @@ class Daemon:
 
     Attributes:
         socket: Path of the control socket.
+        config_path: The configuration file, to be read again at SIGHUP or when asked; None if there is none.
+        load: Reads it.
         recent_logs: The latest log records, for diagnostics.
         on_notification: Called for each notification that ends here; by default it is logged.
 
     """
 
     socket: Path
+    config_path: Path | None = None
+    load: Callable[[], AgentConfig] | None = None
     recent_logs: RecentLogs | None = None
     on_notification: NotificationHandler | None = None
 
@@ -131,21 +138,31 @@ class Daemon:
 
         """
         async with trio.open_nursery() as nursery:
+            hangups, reload_asked = trio.open_memory_channel[None](1)
+
+            def on_hangup() -> None:
+                with suppress(trio.WouldBlock):
+                    hangups.send_nowait(None)
 
             async def run_it(task_status: trio.TaskStatus[Agent]) -> None:
                 await run_agent(
-                    config, handler, on_notification=self.on_notification, task_status=task_status
+                    config,
+                    handler,
+                    on_notification=self.on_notification,
+                    on_hangup=on_hangup,
+                    task_status=task_status,
                 )
                 notify("STOPPING=1")
                 nursery.cancel_scope.cancel(reason="the agent has stopped")
 
             agent: Agent = await nursery.start(run_it)
             agent.operations.recent_logs = self.recent_logs
-            await self._surround(agent, nursery)
+            reloader = await self._surround(agent, nursery)
+            nursery.start_soon(_reload_when_asked, reload_asked, reloader)
             notify(f"READY=1\nSTATUS={agent.agent_type} agent {agent.name} is up")
         return agent.operations.exit_status
 
-    async def _surround(self, agent: Agent, nursery: trio.Nursery) -> None:
+    async def _surround(self, agent: Agent, nursery: trio.Nursery) -> Reloader | None:
         # Imported here, since a program that only wants `run_agent` needs none of it
         from .control import serve_control
         from .control_socket import ControlLimits
@@ -153,11 +170,19 @@ class Daemon:
         from .endpoint import DEFAULT_IP, serve_endpoint
         from .http import HttpLimits
         from .monitor import monitor
+        from .reload import Reloader
 
         counts = PutCounts(agent)
+        reloader = None
+        if self.config_path is not None and self.load is not None:
+            reloader = Reloader(agent, self.config_path, self.load)
         limits = agent.limits
         control_limits = ControlLimits(callers=limits.control_callers, answer_seconds=limits.control_seconds)
-        await nursery.start(partial(serve_control, agent, self.socket, counts=counts, limits=control_limits))
+        await nursery.start(
+            partial(
+                serve_control, agent, self.socket, counts=counts, reloader=reloader, limits=control_limits
+            )
+        )
         port = agent.config.service.healthcheck_port
         if port is not None:
             http_limits = HttpLimits(
@@ -172,6 +197,20 @@ class Daemon:
         nursery.start_soon(monitor)
         if (seconds := watchdog_seconds()) is not None:
             nursery.start_soon(feed_watchdog, seconds)
+        return reloader
+
+
+async def _reload_when_asked(asked: trio.MemoryReceiveChannel[None], reloader: Reloader | None) -> None:
+    async for _ in asked:
+        if reloader is None:
+            _log.warning("SIGHUP is ignored: there is no configuration file to read again")
+            continue
+        notify("RELOADING=1")
+        try:
+            await reloader.reload()
+        except (PaddingtonError, TemplemeadsError) as error:
+            _log.error("the configuration stays as it was: %s", error)
+        notify("READY=1")
 
 
 def _metrics(agent: Agent, counts: PutCounts) -> AgentMetrics | None:

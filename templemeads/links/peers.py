@@ -147,6 +147,16 @@ class Peers:
     def __getitem__(self, peer: Peer) -> PeerState:
         return self._states[peer]
 
+    def declare(self, configured: Iterable[tuple[Peer, AgentType | None]]) -> None:
+        """Add the peers that are new, and record what the configuration declares of the others now."""
+        for peer, declared in configured:
+            state = self._states.get(peer)
+            if state is None:
+                state = self._states[peer] = PeerState(peer)
+                self._by_name.setdefault(peer.name, []).append(state)
+            state.declared = declared
+        self._waiters.wake()
+
     @property
     def states(self) -> tuple[PeerState, ...]:
         """All of them, connected or not."""

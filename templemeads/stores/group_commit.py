@@ -138,12 +138,12 @@ class GroupCommit:
         self._ticket += len(changes)
         self._work.set()
 
-    def is_kept(self, ticket: int) -> bool:
-        """Whether changes are committed (`BoardStore.is_kept`)."""
+    def is_committed(self, ticket: int) -> bool:
+        """Whether changes are committed (`BoardStore.is_committed`)."""
         return self._committed >= ticket
 
-    async def wait_kept(self, ticket: int) -> None:
-        """Wait until changes are committed (`BoardStore.wait_kept`)."""
+    async def wait_committed(self, ticket: int) -> None:
+        """Wait until changes are committed (`BoardStore.wait_committed`)."""
         while self._committed < ticket:
             if self._failure is not None:
                 raise StoreError(str(self._failure)) from self._failure
@@ -155,7 +155,7 @@ class GroupCommit:
         count = self._starts.get(key, 0) + 1
         self._append([StartCount(key, count)])
         self._starts[key] = count
-        await self.wait_kept(self._ticket)
+        await self.wait_committed(self._ticket)
         return count
 
     def clear_starts(self, peer: Peer, job_id: UUID) -> None:

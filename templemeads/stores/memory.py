@@ -35,11 +35,11 @@ class MemoryStore:
                     self._starts.pop(key_of(change), None)
         return self._ticket
 
-    def is_kept(self, ticket: int) -> bool:
+    def is_committed(self, ticket: int) -> bool:
         """Return True: there is nothing to wait for."""
         return True
 
-    async def wait_kept(self, ticket: int) -> None:
+    async def wait_committed(self, ticket: int) -> None:
         """Return at once."""
 
     async def count_start(self, peer: Peer, job_id: UUID) -> int:

@@ -154,7 +154,7 @@ class PostgresqlEngine:
             )
         key = "hashtextextended('templemeads ' || current_schema() || ' ' || %s, 0)"
         if self._backend is not None:
-            # Our last session may live on at the server when only the line to it is dead; it must not keep us out.
+            # Our last session may live on at the server when only the connection to it is dead; it must not keep us out.
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s",
                 self._backend,

@@ -44,10 +44,10 @@ class BoardStore(Protocol):
 
         """
 
-    def is_kept(self, ticket: int) -> bool:
+    def is_committed(self, ticket: int) -> bool:
         """Whether the changes with this ticket, and all before them, are committed."""
 
-    async def wait_kept(self, ticket: int) -> None:
+    async def wait_committed(self, ticket: int) -> None:
         """Wait until the changes with this ticket, and all before them, are committed. It can be cancelled safely.
 
         Raises:

@@ -123,6 +123,10 @@ def test_a_running_agent_tells_systemd_answers_and_stops(config, tmp_path):
                 assert second.returncode == 1
                 assert said.splitlines()[-1].startswith("Error: ")
                 assert "Traceback" not in said
+            agent.send_signal(signal.SIGHUP)
+            call("-c", config, "client", "add", "other", "--ip", "127.0.0.1", "-o", tmp_path / "o.toml")
+            assert "other@default" in call("-c", config, "reload")
+            assert json.loads(call("-c", config, "status", "--json"))["config_changed"] is False
             agent.send_signal(signal.SIGTERM)
             _, log = agent.communicate(timeout=30)
             assert agent.returncode == 0

@@ -28,7 +28,7 @@ def wrapped(error, cause):
         ),
         (trio.TooSlowError(), "nobody answered in time"),
         (trio.TooSlowError("the handshake took too long"), "the handshake took too long"),
-        (trio.BrokenResourceError(), "the line broke"),
+        (trio.BrokenResourceError(), "the connection broke"),
         (wrapped(trio.BrokenResourceError(), OSError(errno.ECONNRESET, "x")), "connection reset by peer"),
         (wrapped(trio.BrokenResourceError(), ssl.SSLError(1, "handshake failure")), "TLS failed: "),
         (
@@ -53,4 +53,4 @@ def test_the_first_real_cause_is_told_on_one_short_line(error, words):
 def test_a_circle_of_causes_ends():
     one, other = trio.BrokenResourceError(), trio.BrokenResourceError()
     one.__cause__, other.__cause__ = other, one
-    assert explain(one) == "the line broke"
+    assert explain(one) == "the connection broke"

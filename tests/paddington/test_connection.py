@@ -115,7 +115,7 @@ async def test_receiving_ends_after_what_has_come(autojump_clock):
     async def serve(connection):
         await trio.sleep(3)
         got.extend([text async for text in connection])
-        with pytest.raises(ConnectionLostError, match="the line broke"):
+        with pytest.raises(ConnectionLostError, match="the connection broke"):
             await connection.receive()
         with pytest.raises(ConnectionLostError):
             connection.receive_nowait()
@@ -466,7 +466,7 @@ async def test_several_are_taken_as_they_came_and_then_the_end_is_told(autojump_
         await trio.sleep(3)
         assert await connection.receive_some(2) == ["0", "1"]
         assert await connection.receive_some(10) == ["2", "3", "4"]
-        with pytest.raises(ConnectionLostError, match="the line broke"):
+        with pytest.raises(ConnectionLostError, match="the connection broke"):
             await connection.receive_some(10)
         told.set()
 
@@ -564,7 +564,7 @@ async def test_whoever_gives_payloads_on_is_told_the_end_after_the_last_of_them(
         return True
 
     async def serve(connection):
-        with pytest.raises(ConnectionLostError, match="the line broke"):
+        with pytest.raises(ConnectionLostError, match="the connection broke"):
             await connection.deliver(take)
         got.append("the end")
 

@@ -133,7 +133,7 @@ async def test_a_repeated_failure_is_logged_now_and_then_and_another_at_once(aut
             await trio.testing.wait_all_tasks_blocked()
         (line,) = records(caplog)
         assert "refused" not in line
-        assert cluster.statistics().failing[PORTAL].reason in {"the line broke", "the peer hung up"}
+        assert cluster.statistics().failing[PORTAL].reason in {"the connection broke", "the peer hung up"}
 
 
 async def fail_once(network, config, behave):
@@ -342,7 +342,7 @@ async def test_over_tls_the_certificate_and_the_host_name_are_checked(authority)
             # No TLS there at all.
             async with failing(config(f"wss://localhost:{portal.port}"), network) as cluster:
                 failure = await cluster.failures.receive()
-                assert failure.reason.startswith(("TLS failed", "the peer hung up", "the line broke"))
+                assert failure.reason.startswith(("TLS failed", "the peer hung up", "the connection broke"))
 
 
 async def test_a_service_that_closes_while_it_calls_leaves_nothing_behind(autojump_clock):

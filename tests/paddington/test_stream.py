@@ -159,7 +159,7 @@ async def test_a_new_limit_counts_afresh():
     [
         (OSError(errno.ECONNRESET, "x"), "connection reset by peer"),
         (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER]"), "TLS failed"),
-        (None, "the line broke"),
+        (None, "the connection broke"),
     ],
 )
 async def test_the_first_cause_is_kept(cause, why):

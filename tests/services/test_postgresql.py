@@ -62,7 +62,7 @@ async def test_a_store_is_named_by_a_url_and_agents_share_a_database(database):
     for agent in ("cluster", "portal"):
         async with open_store(database)(agent) as store:
             assert list(await store.load()) == []
-            await store.wait_kept(store.write(writes(1, 3)))
+            await store.wait_committed(store.write(writes(1, 3)))
     async with open_store(database)("cluster") as store:
         assert list(await store.load()) == writes(1, 3)
 
@@ -79,7 +79,7 @@ async def test_a_store_of_newer_software_is_refused(postgresql_server, database,
 
 async def test_a_damaged_row_is_refused(database, open_it):
     async with open_it() as store:
-        await store.wait_kept(store.write(writes(1, 3)))
+        await store.wait_committed(store.write(writes(1, 3)))
     with psycopg.connect(database) as connection:
         connection.execute("UPDATE templemeads_jobs SET job = replace(job, 'fred', 'frew')")
     async with open_it() as store:
@@ -100,9 +100,9 @@ async def test_nothing_confirmed_is_lost_when_the_server_is_killed_or_restarted(
                     ticket = store.write(writes(restart * 100 + number + 1, restart * 100 + number + 2))
                     if number % 10 == 0:
                         with trio.move_on_after(0.2):
-                            await store.wait_kept(ticket)
+                            await store.wait_committed(ticket)
             await in_thread(postgresql_server.start)
-            await store.wait_kept(ticket)
+            await store.wait_committed(ticket)
             confirmed += 100
         assert store.statistics().problem is None
     async with open_it() as store:
@@ -112,14 +112,14 @@ async def test_nothing_confirmed_is_lost_when_the_server_is_killed_or_restarted(
 async def test_when_patience_is_over_the_store_fails_and_says_so(postgresql_server, database):
     with pytest.RaisesGroup(StoreError):
         async with open_postgresql_store("cluster", url=database, patience=1) as store:
-            await store.wait_kept(store.write(writes(1, 2)))
+            await store.wait_committed(store.write(writes(1, 2)))
             await in_thread(postgresql_server.kill)
             ticket = store.write(writes(2, 3))
             with pytest.raises(
                 StoreError, match=r"cannot commit jobs.*tried for.*Nothing that was confirmed is lost"
             ):
-                await store.wait_kept(ticket)
-            assert not store.is_kept(ticket)
+                await store.wait_committed(ticket)
+            assert not store.is_committed(ticket)
             await trio.sleep_forever()
     with pytest.raises(StoreError, match="cannot be opened"):
         async with open_postgresql_store("cluster", url=database, patience=0.1):
@@ -133,10 +133,10 @@ async def test_a_server_that_hangs_is_given_up_after_the_patience(postgresql_ser
     try:
         with trio.fail_after(30), pytest.RaisesGroup(StoreError):
             async with open_postgresql_store("cluster", url=database, patience=2) as store:
-                await store.wait_kept(store.write(writes(1, 2)))
+                await store.wait_committed(store.write(writes(1, 2)))
                 postgresql_server.freeze()
                 with pytest.raises(StoreError, match="tried for"):
-                    await store.wait_kept(store.write(writes(2, 3)))
+                    await store.wait_committed(store.write(writes(2, 3)))
                 await trio.sleep_forever()
     finally:
         postgresql_server.thaw()
@@ -151,18 +151,18 @@ async def test_a_connection_that_an_administrator_ends_is_made_again(postgresql_
                 postgresql_server.execute,
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'templemeads cluster'",
             )
-            await store.wait_kept(store.write(writes(number, number + 1)))
+            await store.wait_committed(store.write(writes(number, number + 1)))
         assert store.statistics().problem is None
     async with open_it() as store:
         assert list(await store.load()) == writes(1, 6)
 
 
-async def test_a_line_that_is_cut_on_our_side_alone_does_not_keep_us_out(open_it):
+async def test_a_connection_that_is_cut_on_our_side_alone_does_not_keep_us_out(open_it):
     async with open_it() as store:
-        await store.wait_kept(store.write(writes(1, 2)))
+        await store.wait_committed(store.write(writes(1, 2)))
         for number in range(2, 5):
             store._engine.interrupt()
-            await store.wait_kept(store.write(writes(number, number + 1)))
+            await store.wait_committed(store.write(writes(number, number + 1)))
 
 
 async def test_a_table_that_another_session_locks_makes_answers_late(postgresql_server, database, open_it):
@@ -172,7 +172,7 @@ async def test_a_table_that_another_session_locks_makes_answers_late(postgresql_
         ticket = store.write(writes(1, 2))
         assert "lock timeout" in await problem(store)
         await in_thread(other.close)
-        await store.wait_kept(ticket)
+        await store.wait_committed(ticket)
 
 
 async def test_a_server_that_becomes_read_only_is_waited_for(postgresql_server, database, open_it):
@@ -185,22 +185,22 @@ async def test_a_server_that_becomes_read_only_is_waited_for(postgresql_server, 
         ticket = store.write(writes(1, 2))
         assert "read-only" in await problem(store)
         await trio.sleep(0.2)
-        assert not store.is_kept(ticket)
+        assert not store.is_committed(ticket)
         await in_thread(
             postgresql_server.execute,
             f"SET default_transaction_read_only = off; ALTER DATABASE {name} RESET default_transaction_read_only",
         )
-        await store.wait_kept(ticket)
+        await store.wait_committed(ticket)
 
 
 async def test_another_process_that_writes_under_our_name_stops_us(database, open_it):
     with pytest.RaisesGroup(StoreError):
         async with open_it() as store:
-            await store.wait_kept(store.write(writes(1, 2)))
+            await store.wait_committed(store.write(writes(1, 2)))
             with psycopg.connect(database) as connection:
                 connection.execute("UPDATE templemeads_agents SET commits = commits + 1")
             with pytest.raises(StoreError, match="another process has written"):
-                await store.wait_kept(store.write(writes(2, 3)))
+                await store.wait_committed(store.write(writes(2, 3)))
             await trio.sleep_forever()
     async with open_it() as store:
         assert list(await store.load()) == writes(1, 2)
@@ -213,11 +213,11 @@ async def test_a_standby_takes_over_and_a_server_that_went_back_is_noticed(postg
         url = f"postgresql://tester@/{name}?host={postgresql_server.home},{standby.home}"
         with pytest.RaisesGroup(StoreError):
             async with open_postgresql_store("cluster", url=url, patience=30) as store:
-                await store.wait_kept(store.write(writes(1, 2)))
+                await store.wait_committed(store.write(writes(1, 2)))
                 await in_thread(until_it_follows, standby, name)
                 await in_thread(postgresql_server.kill)
                 await in_thread(standby.promote)
-                await store.wait_kept(store.write(writes(2, 3)))
+                await store.wait_committed(store.write(writes(2, 3)))
                 # The next server has an older state, as a standby that lagged.
                 await in_thread(
                     standby.execute,
@@ -227,7 +227,7 @@ async def test_a_standby_takes_over_and_a_server_that_went_back_is_noticed(postg
                 await in_thread(standby.kill)
                 await in_thread(standby.start)
                 with pytest.raises(StoreError, match="lost confirmed commits"):
-                    await store.wait_kept(store.write(writes(3, 4)))
+                    await store.wait_committed(store.write(writes(3, 4)))
                 await trio.sleep_forever()
 
 

@@ -124,10 +124,10 @@ class Store:
         self.work.set()
         return self.ticket
 
-    def is_kept(self, ticket: int) -> bool:
+    def is_committed(self, ticket: int) -> bool:
         return self.kept >= ticket
 
-    async def wait_kept(self, ticket: int) -> None:
+    async def wait_committed(self, ticket: int) -> None:
         while self.kept < ticket:
             if self.failure is not None:
                 raise StoreError(str(self.failure)) from self.failure
@@ -135,7 +135,7 @@ class Store:
 
     async def count_start(self, peer: Peer, job_id: UUID) -> int:
         """Wait for a commit, as every store does; the world's crashes are no handler's fault, so none is counted."""
-        await self.wait_kept(self.ticket)
+        await self.wait_committed(self.ticket)
         return 1
 
     def clear_starts(self, peer: Peer, job_id: UUID) -> None:

@@ -98,7 +98,7 @@ def test_what_works_but_deserves_a_look_is_advice(tmp_path):
     problems = check_config(text)
     assert not any(problem.is_error for problem in problems)
     words = " ".join(problem.text for problem in problems)
-    assert "believed from nobody" in words
+    assert "proxy_header is ignored until trusted_proxy" in words
     assert "without TLS" in words
     assert "secret reencrypt" in words
 

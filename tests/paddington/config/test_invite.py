@@ -127,7 +127,7 @@ def test_a_missing_file_and_a_wrong_kind_of_file_are_told(path, tmp_path):
     with pytest.raises(InviteError, match="No such file"):
         Invite.load(tmp_path / "nowhere.toml")
     path.write_text('agent = "Portal"\n[service]\nname = "portal"\n')
-    with pytest.raises(InviteError, match="the configuration of an agent, not an invite"):
+    with pytest.raises(InviteError, match="the configuration of an agent, not an invitation"):
         Invite.load(path)
     with pytest.raises(InviteError, match="Cannot write"):
         invite().save(tmp_path / "invite.toml" / "below")

@@ -172,10 +172,10 @@ class SlowStore(MemoryStore):
         super().__init__()
         self.goes_on = trio.Event()
 
-    def is_kept(self, ticket: int) -> bool:
+    def is_committed(self, ticket: int) -> bool:
         return self.goes_on.is_set() or ticket == 0
 
-    async def wait_kept(self, ticket: int) -> None:
+    async def wait_committed(self, ticket: int) -> None:
         if ticket:
             await self.goes_on.wait()
 

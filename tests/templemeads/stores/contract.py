@@ -17,14 +17,14 @@ PEER, OTHER = Peer("portal"), Peer("portal", "internal")
 class StoreContract:
     """Tests over the fixture `open_durable`, which opens a store that is empty when the test begins."""
 
-    async def test_what_is_written_is_kept_and_tickets_rise(self, open_durable):
+    async def test_what_is_written_is_committed_and_tickets_rise(self, open_durable):
         async with open_durable("cluster") as store:
             first = store.write([Write(PEER, job(1))])
             second = store.write([Write(PEER, job(2, COMMANDS[1]))])
             assert second > first
-            await store.wait_kept(second)
-            assert store.is_kept(first)
-            assert store.is_kept(second)
+            await store.wait_committed(second)
+            assert store.is_committed(first)
+            assert store.is_committed(second)
             assert store.statistics().changes == 2
             assert store.statistics().waiting == 0
 
@@ -38,17 +38,17 @@ class StoreContract:
         async with open_durable("cluster") as store:
             store.write([Write(PEER, job(1)), tombstone, elsewhere, Write(PEER, job(3))])
             ticket = store.write([Erase(PEER, job(3).id)])
-            await store.wait_kept(ticket)
+            await store.wait_committed(ticket)
         async with open_durable("cluster") as store:
             assert set(await store.load()) == {Write(PEER, job(1)), tombstone, elsewhere}
 
-    async def test_what_was_written_last_is_kept_when_the_store_closes(self, open_durable):
+    async def test_what_was_written_last_is_committed_when_the_store_closes(self, open_durable):
         async with open_durable("cluster") as store:
             store.write([Write(PEER, job(1))])
         async with open_durable("cluster") as store:
             assert list(await store.load()) == [Write(PEER, job(1))]
 
-    async def test_what_was_written_is_kept_even_if_the_block_is_cancelled(self, open_durable):
+    async def test_what_was_written_is_committed_even_if_the_block_is_cancelled(self, open_durable):
         with trio.CancelScope() as scope:
             async with open_durable("cluster") as store:
                 store.write([Write(PEER, job(1))])
@@ -61,11 +61,11 @@ class StoreContract:
         async with open_durable("cluster") as store:
             for number in range(1, 1001):
                 ticket = store.write([Write(PEER, job(number))])
-            await store.wait_kept(ticket)
+            await store.wait_committed(ticket)
             assert store.statistics().commits < 10
             assert store.statistics().changes == 1000
 
-    async def test_a_second_process_is_kept_out(self, open_durable):
+    async def test_a_second_process_is_refused(self, open_durable):
         async with open_durable("cluster"):
             with pytest.raises(StoreError, match="in use by another process"):
                 async with open_durable("cluster"):
@@ -77,12 +77,12 @@ class StoreContract:
         async with open_durable("cluster") as store:
             with trio.CancelScope() as scope:
                 scope.cancel()
-                await store.wait_kept(store.write([Write(PEER, job(1))]))
+                await store.wait_committed(store.write([Write(PEER, job(1))]))
         async with open_durable("cluster") as store:
             assert list(await store.load()) == [Write(PEER, job(1))]
 
     @pytest.mark.parametrize("steps", range(4))
-    async def test_what_is_written_just_before_the_store_closes_is_kept(self, open_durable, steps):
+    async def test_what_is_written_just_before_the_store_closes_is_committed(self, open_durable, steps):
         async with open_durable("cluster") as store:
             await trio.testing.wait_all_tasks_blocked()  # the writer waits for work
             store.write([Write(PEER, job(1))])
@@ -115,7 +115,7 @@ class StoreContract:
             store.write(
                 [Write(PEER, job(2)), Erase(PEER, job(2).id), Write(OTHER, job(2)), Erase(OTHER, job(3).id)]
             )
-            await store.wait_kept(
+            await store.wait_committed(
                 store.write([Write(PEER, job(3)), Erase(PEER, job(3).id), Write(PEER, job(3))])
             )
         async with open_durable("cluster") as store:
@@ -129,7 +129,7 @@ class StoreContract:
     async def test_a_text_without_utf_8_form_is_committed_as_a_harmless_one(self, open_durable):
         odd = attrs.evolve(job(1).running("half", now=NOW), result_text="caf\udce9")
         async with open_durable("cluster") as store:
-            await store.wait_kept(store.write([Write(PEER, odd)]))
+            await store.wait_committed(store.write([Write(PEER, odd)]))
         async with open_durable("cluster") as store:
             (found,) = await store.load()
         assert found.job.result_text.startswith("caf")
@@ -138,6 +138,6 @@ class StoreContract:
     async def test_odd_texts_come_back_as_they_were(self, open_durable):
         odd = attrs.evolve(job(1).running("half", now=NOW), result_text="\x00\n\t\x7f\u2028é𝄞'\"\\%s")
         async with open_durable("cluster") as store:
-            await store.wait_kept(store.write([Write(PEER, odd)]))
+            await store.wait_committed(store.write([Write(PEER, odd)]))
         async with open_durable("cluster") as store:
             assert list(await store.load()) == [Write(PEER, odd)]

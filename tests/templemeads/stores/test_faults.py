@@ -49,7 +49,7 @@ async def problem(store: BoardStore) -> str:
 async def filled(path: Path) -> None:
     async with open_sqlite_store("cluster", path=path) as store:
         for write in JOBS:
-            await store.wait_kept(store.write([write]))
+            await store.wait_committed(store.write([write]))
 
 
 async def test_a_commit_waits_while_another_program_holds_the_file_locked(path):
@@ -58,10 +58,10 @@ async def test_a_commit_waits_while_another_program_holds_the_file_locked(path):
         shell.execute("BEGIN IMMEDIATE")
         ticket = store.write([JOBS[0]])
         assert "locked" in await problem(store)
-        assert not store.is_kept(ticket)
+        assert not store.is_committed(ticket)
         shell.execute("ROLLBACK")
         shell.close()
-        await store.wait_kept(ticket)
+        await store.wait_committed(ticket)
         assert store.statistics().problem is None
     async with open_sqlite_store("cluster", path=path) as store:
         assert list(await store.load()) == [JOBS[0]]
@@ -96,7 +96,7 @@ async def test_when_patience_is_over_the_error_names_the_process_that_holds_the_
             async with open_sqlite_store("cluster", path=path, patience=0.01) as store:
                 other = hold()
                 with pytest.raises(StoreError, match=f"process {other.pid}"):
-                    await store.wait_kept(store.write([JOBS[0]]))
+                    await store.wait_committed(store.write([JOBS[0]]))
                 await trio.sleep_forever()
     release(other)
 
@@ -109,12 +109,12 @@ async def test_a_file_that_is_removed_renamed_or_replaced_while_running_is_notic
     file = Path(f"{path}{suffix}")
     with pytest.RaisesGroup(StoreError):
         async with open_sqlite_store("cluster", path=path) as store:
-            await store.wait_kept(store.write([JOBS[0]]))
+            await store.wait_committed(store.write([JOBS[0]]))
             take_away(file, fault)
             ticket = store.write([JOBS[1]])
             with pytest.raises(StoreError, match=f"{file} was (removed or renamed|replaced)"):
-                await store.wait_kept(ticket)
-            assert not store.is_kept(ticket)
+                await store.wait_committed(ticket)
+            assert not store.is_committed(ticket)
             await trio.sleep_forever()
 
 
@@ -124,7 +124,7 @@ async def test_a_directory_that_is_moved_away_is_noticed(tmp_path):
         async with open_sqlite_store("cluster", path=tmp_path / "a/boards.db") as store:
             (tmp_path / "a").rename(tmp_path / "b")
             with pytest.raises(StoreError, match="removed or renamed"):
-                await store.wait_kept(store.write([JOBS[0]]))
+                await store.wait_committed(store.write([JOBS[0]]))
             await trio.sleep_forever()
 
 
@@ -161,7 +161,7 @@ def test_no_flipped_bit_goes_unnoticed(tmp_path, suffix):
     async def fill() -> None:
         async with open_sqlite_store("cluster", path=path) as store:
             for write in JOBS:
-                await store.wait_kept(store.write([write]))
+                await store.wait_committed(store.write([write]))
             if suffix:  # as after kill -9: most of it is in the log
                 shutil.copytree(tmp_path, copies)
 
@@ -198,7 +198,7 @@ async def test_a_write_ahead_log_that_is_lost_after_a_crash_is_noticed(tmp_path,
     copies = tmp_path / "copies"
     async with open_sqlite_store("cluster", path=path) as store:
         for write in JOBS:
-            await store.wait_kept(store.write([write]))
+            await store.wait_committed(store.write([write]))
         shutil.copytree(tmp_path, copies)  # as after kill -9
     log = copies / "boards.db-wal"
     match fault:
@@ -217,7 +217,7 @@ async def test_a_write_ahead_log_that_is_lost_after_a_crash_is_noticed(tmp_path,
 
 
 @pytest.mark.parametrize("way", ["the same name", "symbolic link", "without the lock file", "both"])
-async def test_a_second_agent_is_kept_out_whatever_it_calls_the_file(path, way):
+async def test_a_second_agent_is_refused_whatever_it_calls_the_file(path, way):
     second = path
     async with open_sqlite_store("cluster", path=path):
         if way in {"symbolic link", "both"}:
@@ -247,7 +247,7 @@ async def test_a_full_disk_makes_answers_late_until_there_is_room(path):
         ticket = store.write(JOBS)
         assert "full" in await problem(store)
         connection.execute("PRAGMA max_page_count = 1000000")
-        await store.wait_kept(ticket)
+        await store.wait_committed(ticket)
 
 
 async def test_a_place_that_cannot_be_written_is_refused_with_the_reason(tmp_path):
@@ -266,7 +266,7 @@ async def test_a_place_that_cannot_be_written_is_refused_with_the_reason(tmp_pat
 async def test_a_store_is_named_by_a_setting_or_a_path(path):
     for setting in (path, f"sqlite:///{path}"):
         async with open_store(setting)("cluster") as store:
-            await store.wait_kept(store.write([JOBS[0]]))
+            await store.wait_committed(store.write([JOBS[0]]))
             assert path.exists()
     for setting in (None, "memory:"):
         async with open_store(setting)("cluster") as store:

@@ -51,7 +51,7 @@ async def test_a_store_of_every_earlier_version_is_taken_over_with_all_it_holds(
             Write(PEER, job(1)),
             Write(OTHER, job(1).completed("x", now=NOW), deleted=True),
         ]
-        await store.wait_kept(
+        await store.wait_committed(
             store.write([Write(PEER, job(1).running("half", now=NOW)), Erase(OTHER, job(1).id)])
         )
     async with open_sqlite("cluster") as store:
@@ -78,7 +78,7 @@ def test_the_store_holds_the_last_of_what_was_written(tmp_path_factory, units):
                         model.pop((peer, one.id), None)
                     else:
                         model[peer, one.id] = changes[-1]
-                await store.wait_kept(store.write(changes))
+                await store.wait_committed(store.write(changes))
 
     async def read() -> None:
         async with open_sqlite_store("cluster", path=path) as store:
@@ -120,7 +120,7 @@ async def test_a_foreign_newer_or_damaged_file_is_refused_with_the_reason(tmp_pa
 async def test_a_job_that_cannot_be_read_back_is_an_error_that_says_what_to_do(tmp_path):
     path = tmp_path / "boards.db"
     async with open_sqlite_store("cluster", path=path) as store:
-        await store.wait_kept(store.write([Write(PEER, job(1))]))
+        await store.wait_committed(store.write([Write(PEER, job(1))]))
     with sqlite3.connect(path) as connection:
         connection.create_function("row_checksum", 5, checksum)
         connection.execute(
@@ -135,7 +135,7 @@ async def test_a_job_that_cannot_be_read_back_is_an_error_that_says_what_to_do(t
 
 async def test_files_are_for_their_owner_only(open_sqlite, tmp_path):
     async with open_sqlite("cluster") as store:
-        await store.wait_kept(store.write([Write(PEER, job(1))]))
+        await store.wait_committed(store.write([Write(PEER, job(1))]))
         assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir()} == {0}
 
 
@@ -143,11 +143,11 @@ async def test_a_store_that_fails_takes_no_more_and_loses_nothing_that_it_confir
     path = tmp_path / "boards.db"
     with pytest.RaisesGroup(StoreError):
         async with open_sqlite_store("cluster", path=path) as store:
-            await store.wait_kept(store.write([Write(PEER, job(1))]))
+            await store.wait_committed(store.write([Write(PEER, job(1))]))
             store._engine._connection.execute("PRAGMA query_only = ON")
             ticket = store.write([Write(PEER, job(2, COMMANDS[1]))])
             with pytest.raises(StoreError, match="Nothing that was confirmed is lost"):
-                await store.wait_kept(ticket)
+                await store.wait_committed(ticket)
             with pytest.raises(StoreError, match="cannot commit jobs"):
                 store.write([Write(PEER, job(3))])
             await trio.sleep_forever()
