@@ -70,7 +70,7 @@ def test_only_a_missing_option_counts_as_no_json():
 
 
 class WithoutJson(FakePrograms):
-    async def run(self, words, *, timeout=60.0):
+    async def run(self, words, *, timeout=60.0, text=""):
         ran = await super().run(words, timeout=timeout)
         if "--json" in words:
             return type(ran)(ran.words, 1, "", NO_JSON)
@@ -100,7 +100,7 @@ async def test_a_release_that_knows_no_comments_of_users_gets_none():
     world = SlurmWorld()
 
     class NoComment(FakePrograms):
-        async def run(self, words, *, timeout=60.0):
+        async def run(self, words, *, timeout=60.0, text=""):
             if any(word.startswith("Comment=") for word in words):
                 self.ran.append(" ".join(words))
                 return type(await super().run(["scancel"]))(
