@@ -2,24 +2,25 @@
 
 Three tasks, all in the nursery of the caller or the dialler that opened it, and one more while something is queued:
 
-- The *reader* is the library's (see `paddington.websocket`). It opens frames as they come and gives the payloads to the
-  function of `deliver`, or puts them into a bounded queue for the user. When the user is slow and the queue full it
-  reads no more: then this peer's messages wait, and nobody else's. What one read of the socket and one frame hold beyond
-  the bound is kept all the same.
-- The user's task gets the `Connection`. What it sends with `send_some` it writes itself; when it returns the connection
-  closes in order: what is queued goes out, the WebSocket's closing handshake runs, both within `close_seconds`.
-- The *keeper* sleeps until something is due, by the times that the others note down: the answer to a `KEEPALIVE`, one
-  timer per connection; the end of a line on which nothing was heard, or nothing taken, for `watchdog_seconds`. The
-  first does not run while the reader waits for the user. The keeper also closes the line, whoever ended it.
-- A *writer* takes what `send` has queued. It is there only as long as something is queued: the keeper must never be in
-  the middle of a send, since it would miss what becomes due meanwhile.
+- The *reader* is the library's (see `paddington.websocket`). It opens frames as they come and puts their payloads, a slice
+  at a time, into the memory channel of what has arrived. When the channel is full the connection reads no more: then this
+  peer's messages wait, and nobody else's. What one read of the socket holds beyond the bound is queued all the same.
+- The user's task gets the `Connection`. It takes slices with `receive_slice`, or single payloads with `receive`. What it
+  sends with `send_some` it writes itself; when it returns the connection closes in order: what is queued is written, the
+  WebSocket's closing handshake runs, both within `close_seconds`.
+- The *keepalive* task sleeps until something is due (see `paddington.keepalive`): the answer to a `KEEPALIVE`, or the end
+  of a connection on which nothing moves. It also closes the connection, whoever ended it.
+- A *writer* takes what `send` has queued. It is there only as long as something is queued: the keepalive task must never be
+  in the middle of a send, since it would miss what becomes due meanwhile.
 
-Whoever sends has the line alone for that time (`begin`, `finish`). A send that is cut short leaves half a frame on the
+Whoever sends has the connection alone for that time (`begin`, `finish`). A send that is cut short leaves half a frame on the
 wire, so it breaks the connection; time-outs go around the whole connection.
 
-When the line is lost, `receive` ends after what has come, `send` raises, and the user's task has some time to
-return before it is cancelled.
+When the connection is lost, the channel of what has arrived is closed: `receive` ends after what has come. `send` raises,
+and the user's task has some time to return before it is cancelled.
 """
+
+from __future__ import annotations
 
 import contextlib
 import logging
@@ -32,6 +33,7 @@ import trio
 
 from .errors import ConnectionLostError, FrameError, PayloadTooLargeError
 from .events import KEEPALIVE
+from .keepalive import AnswerDue, Keepalive, Lost
 from .limits import Limits
 from .peer import Peer
 from .protocol.handshake import PeerInfo
@@ -41,14 +43,14 @@ from .websocket import WebSocket
 
 logger: Final = logging.getLogger(__name__)
 
-SLICE: Final = 24
-"""Payloads that are taken from a queue at once, to be written or to be given to the function of `deliver`; with the dense
-framing they share a frame. Without a bound the two sides of a busy line would take turns instead of working at once."""
+MAX_PAYLOADS_PER_SLICE: Final = 24
+"""Payloads that are written at once, or put into the channel of what has arrived: with the dense framing they share a frame,
+and one hop between tasks. Without a bound the two sides of a busy connection would take turns instead of working at once."""
 
-AT_ONCE: Final = 64 * 1024
-"""Characters or bytes of frames from which on they are written: about what a socket takes at once."""
+FLUSH_BYTES: Final = 64 * 1024
+"""Write frames out once this many bytes are pending: about what a socket takes at once."""
 
-WORST: Final = 8
+MAX_BYTES_PER_CHARACTER: Final = 8
 """No ASCII character takes more bytes in a payload: a control character is written as six, and a text has two quotes."""
 
 Serve: TypeAlias = Callable[["Connection"], Awaitable[object]]
@@ -119,25 +121,22 @@ class Connection:
         self._refusals = refusals
         self._largest = session.largest_payload
         self._outgoing, self._to_write = trio.open_memory_channel[str](limits.send_queue)
-        self._incoming: list[str] = []
-        self._takers = trio.lowlevel.ParkingLot()
-        self._taking: Callable[[list[str]], bool] | None = None
-        self._failure: Exception | None = None
-        self._enough = False
+        # The bound is kept by reading no more: what was read already must find room.
+        self._arriving, self._arrived = trio.open_memory_channel[list[str]](math.inf)
+        self._waiting = 0
+        self._taken: list[str] = []
         self._nursery: trio.Nursery | None = None
         self._writing = False
         self._sends_under_way = 0
         self._settled: trio.Event | None = None
         self._keepalive_owed = dialled
-        self._keepalive_due = math.inf
+        self._keepalive = Keepalive(limits.keepalive_seconds, limits.watchdog_seconds, last_heard=self.since)
         self._nap = trio.CancelScope()
         self._given_up = False
         self._closing = False
         self._over = trio.Event()
         self._serving = trio.CancelScope()
         self._patience = math.inf
-        self._last_heard = self.since
-        self._listening_since = self.since
         self._sent = 0
         self._received = 0
         self._dropped = 0
@@ -209,16 +208,35 @@ class Connection:
         except ConnectionLostError:
             raise self._lost() from None
 
+    async def receive_slice(self) -> list[str]:
+        """Take the next payloads of the peer: one or more, in the order in which they were sent.
+
+        Raises:
+            ConnectionLostError: The connection is over, and all that had come was taken.
+        """
+        if self._taken:
+            await trio.lowlevel.checkpoint()
+            texts, self._taken = self._taken, []
+            return self._counted(texts)
+        try:
+            return self._counted(await self._arrived.receive())
+        except trio.EndOfChannel:
+            raise self._lost() from None
+
     async def receive(self) -> str:
         """Take the next payload of the peer.
 
         Raises:
             ConnectionLostError: The connection is over, and all that had come was taken.
         """
-        if self._incoming:
+        if self._taken:
             await trio.lowlevel.checkpoint()
-        await self._wait_incoming()
-        return self.receive_nowait()
+        else:
+            try:
+                self._taken = await self._arrived.receive()
+            except trio.EndOfChannel:
+                raise self._lost() from None
+        return self._next_taken()
 
     def receive_nowait(self) -> str:
         """Take the next payload if there is one; as `receive`, without a checkpoint.
@@ -226,69 +244,28 @@ class Connection:
         Raises:
             trio.WouldBlock: None has come.
         """
-        if not self._incoming:
-            if self.reason is not None:
-                raise self._lost()
-            raise trio.WouldBlock
-        text = self._incoming.pop(0)
-        self._read_on()
+        if not self._taken:
+            try:
+                self._taken = self._arrived.receive_nowait()
+            except trio.EndOfChannel:
+                raise self._lost() from None
+        return self._next_taken()
+
+    def _next_taken(self) -> str:
+        text = self._taken.pop(0)
+        self._counted([text])
         return text
 
-    async def receive_some(self, most: int) -> list[str]:
-        """Take the next payloads of the peer, as many as have come; waits for the first.
-
-        A checkpoint only where none has come: whoever never waits for anything else takes what the queue holds, which
-        is bounded, and then waits here.
-
-        Args:
-            most: As many at most, at least one.
-
-        Raises:
-            ConnectionLostError: The connection is over, and all that had come was taken.
-        """
-        await self._wait_incoming()
-        texts = self._incoming[:most]
-        del self._incoming[:most]
-        self._read_on()
+    def _counted(self, texts: list[str]) -> list[str]:
+        self._waiting -= len(texts)
+        stream = self._websocket.stream
+        # Not at the first free place: reading on costs a change of tasks, which many payloads should share.
+        if stream.is_held and self._waiting <= self._limits.receive_queue // 2:
+            self._keepalive.read_on(trio.current_time())
+            stream.let_go()
         return texts
 
-    async def deliver(self, take: Callable[[list[str]], bool]) -> None:
-        """Give payloads to a function in the very step in which they are read, without a change of tasks.
-
-        Those first that wait in the queue; and a slice at a time, so that what comes of one slice is on its way before
-        the next is begun. It returns when the function has had enough for now; from then on payloads wait in the queue
-        as ever, and a peer that sends on is slowed down when it is full. No checkpoint where the function has had enough
-        at once.
-
-        Args:
-            take: Is given one or more payloads, and must not wait for anything; returns whether it wants more.
-
-        Raises:
-            ConnectionLostError: The connection is over, and all that had come was given.
-            Exception: What the function raised.
-        """
-        while True:
-            while self._incoming:
-                texts = self._incoming[:SLICE]
-                del self._incoming[:SLICE]
-                self._read_on()
-                if not take(texts):
-                    return
-                if self._incoming:
-                    await trio.lowlevel.checkpoint()
-            if self.reason is not None:
-                raise self._lost()
-            self._taking, self._failure, self._enough = take, None, False
-            try:
-                await self._takers.park()
-            finally:
-                self._taking = None
-            if self._failure is not None:
-                raise self._failure
-            if self._enough:
-                return
-
-    def __aiter__(self) -> "Connection":
+    def __aiter__(self) -> Connection:
         return self
 
     async def __anext__(self) -> str:
@@ -350,14 +327,14 @@ class Connection:
         stream = self._websocket.stream
         return ConnectionStatistics(
             since=self.since,
-            last_heard=self._last_heard,
+            last_heard=self._keepalive.last_heard,
             sent=self._sent,
             received=self._received,
             dropped=self._dropped,
             sent_bytes=stream.sent_bytes,
             received_bytes=stream.received_bytes,
             waiting_to_send=self._outgoing.statistics().current_buffer_used,
-            waiting_to_receive=len(self._incoming),
+            waiting_to_receive=self._waiting,
         )
 
     async def run(self, serve: Serve, *, patience: float, nursery: trio.Nursery) -> None:
@@ -372,7 +349,7 @@ class Connection:
         """
         self._patience = patience
         self._nursery = nursery
-        nursery.start_soon(self._keep, name="keeper")
+        nursery.start_soon(self._keep_alive, name="keepalive")
         try:
             self._websocket.hand_over(self._take, self._hear_end)
         except ConnectionLostError as exc:
@@ -396,7 +373,7 @@ class Connection:
     # What comes, in the reader's task.
 
     def _take(self, messages: Sequence[Frame]) -> None:
-        self._last_heard = trio.current_time()
+        self._keepalive.last_heard = trio.current_time()
         came: list[str] = []
         for message in messages:
             try:
@@ -416,25 +393,11 @@ class Connection:
         # While closing, nobody will take it any more.
         if not came or self.reason is not None:
             return
-        if self._taking is not None:
-            came = self._give(self._taking, came)
-        self._incoming += came
-        if self._takers:
-            self._takers.unpark(count=len(came))
-        if len(self._incoming) >= self._limits.receive_queue:
+        self._waiting += len(came)
+        for at in range(0, len(came), MAX_PAYLOADS_PER_SLICE):
+            self._arriving.send_nowait(came[at : at + MAX_PAYLOADS_PER_SLICE])
+        if self._waiting >= self._limits.receive_queue:
             self._websocket.stream.hold()
-
-    def _give(self, take: Callable[[list[str]], bool], texts: list[str]) -> list[str]:
-        """Give the first slice of these payloads; return the others, which `deliver` will give from the queue."""
-        try:
-            self._enough = not take(texts[:SLICE])
-        except Exception as exc:  # noqa: BLE001 - it is raised where `deliver` was called, not in the reader
-            self._failure = exc
-        others = texts[SLICE:]
-        if others or self._enough or self._failure is not None:
-            self._taking = None
-            self._takers.unpark_all()
-        return others
 
     def _hear_end(self, reason: str) -> None:
         # While closing, the library ends this side before the closing handshake is over.
@@ -446,19 +409,6 @@ class Connection:
         self._refusals.note(f"frame-{error.reason}", "A frame of %s is dropped: %s", self.peer, error)
         if self._session.must_renew:
             self._lose(f"to be opened afresh: {error}")
-
-    async def _wait_incoming(self) -> None:
-        while not self._incoming:
-            if self.reason is not None:
-                raise self._lost()
-            await self._takers.park()
-
-    def _read_on(self) -> None:
-        stream = self._websocket.stream
-        # Not at the first free place: reading on costs a change of tasks, which many payloads shall share.
-        if stream.is_held and len(self._incoming) <= self._limits.receive_queue // 2:
-            self._listening_since = trio.current_time()
-            stream.let_go()
 
     # What goes.
 
@@ -490,7 +440,7 @@ class Connection:
             self._keepalive_owed = False
             texts.append(KEEPALIVE)
         with contextlib.suppress(trio.WouldBlock, trio.EndOfChannel):
-            while len(texts) < SLICE:
+            while len(texts) < MAX_PAYLOADS_PER_SLICE:
                 texts.append(self._to_write.receive_nowait())
         return texts
 
@@ -505,7 +455,7 @@ class Connection:
                 try:
                     frames: list[Frame] = []
                     size, first = 0, at
-                    while at < len(texts) and size < AT_ONCE:
+                    while at < len(texts) and size < FLUSH_BYTES:
                         frame, sealed = session.seal_some(texts, at)
                         frames.append(frame)
                         size += len(frame)
@@ -531,14 +481,14 @@ class Connection:
 
     # What is due.
 
-    async def _keep(self) -> None:
+    async def _keep_alive(self) -> None:
         try:
             while not self._given_up:
                 # What begins after this look becomes due later than that, or moves the deadline itself.
-                latest = trio.current_time() + self._limits.watchdog_seconds
-                with trio.CancelScope(deadline=min(latest, *self._dues())) as self._nap:
+                deadline = self._keepalive.next_due(trio.current_time(), self._websocket.stream)
+                with trio.CancelScope(deadline=deadline) as self._nap:
                     await trio.sleep_forever()
-                self._see_to_what_is_due()
+                self._do_what_is_due()
         finally:
             self._end("the service stopped")
             try:
@@ -546,29 +496,19 @@ class Connection:
             finally:
                 self._over.set()
 
-    def _dues(self) -> tuple[float, float, float]:
-        """When the line is given up since nothing is heard, and since nothing is taken, and a keepalive is owed."""
-        stream, watchdog = self._websocket.stream, self._limits.watchdog_seconds
-        heard = max(self._last_heard, self._listening_since, stream.progress_at) + watchdog
-        return math.inf if stream.is_held else heard, stream.sending_since + watchdog, self._keepalive_due
-
-    def _see_to_what_is_due(self) -> None:
-        now = trio.current_time()
-        heard, taken, keepalive = self._dues()
-        if heard <= now:
-            self._lose(f"nothing was heard for {self._limits.watchdog_seconds:g} s")
-        elif taken <= now:
-            self._lose(f"the peer took nothing for {self._limits.watchdog_seconds:g} s")
-        elif keepalive <= now:
-            self._keepalive_due = math.inf
-            self._keepalive_owed = True
-            self._write_soon()
+    def _do_what_is_due(self) -> None:
+        match self._keepalive.due(trio.current_time(), self._websocket.stream):
+            case Lost(reason):
+                self._lose(reason)
+            case AnswerDue():
+                self._keepalive_owed = True
+                self._write_soon()
+            case None:
+                pass  # woken early: something has become due later
 
     def _answer_keepalive(self) -> None:
-        # Protocol page *wire*, section 5: one timer, and what comes while it runs asks nothing more.
-        if self._keepalive_due == math.inf:
-            self._keepalive_due = trio.current_time() + self._limits.keepalive_seconds
-            self._nap.deadline = min(self._nap.deadline, self._keepalive_due)
+        if (due := self._keepalive.schedule_answer(trio.current_time())) is not None:
+            self._nap.deadline = min(self._nap.deadline, due)
 
     def _lose(self, reason: str) -> None:
         self._end(reason)
@@ -582,7 +522,7 @@ class Connection:
         if self.reason is None:
             self.reason = reason
             self._outgoing.close()
-            self._takers.unpark_all()
+            self._arriving.close()
             self._websocket.stream.let_go()
             self._serving.deadline = trio.current_time() + self._patience
 
@@ -592,7 +532,7 @@ class Connection:
     def _check(self, text: str, index: int = 0) -> None:
         limit = self._largest
         # Counting the bytes of a short ASCII text would only tell what is known: it fits.
-        if not (text.isascii() and len(text) * WORST < limit):
+        if not (text.isascii() and len(text) * MAX_BYTES_PER_CHARACTER < limit):
             size = self._session.payload_size(text)
             if size > limit:
                 raise PayloadTooLargeError(size, limit, index)

@@ -20,11 +20,16 @@ def pytest_configure(config):
 def pytest_runtest_call(item):
     recorder = Recorder()
     root = logging.getLogger()
+    # The command line sets these for its process; here the next test's process is the same.
+    level, chatty = root.level, logging.getLogger("trio_websocket")
+    chatty_level = chatty.level
     root.addHandler(recorder)
     try:
         outcome = yield
     finally:
         root.removeHandler(recorder)
+        root.setLevel(level)
+        chatty.setLevel(chatty_level)
     keys = item.config.stash[KEYS]
     leaking = [line for line in recorder.lines if keys.found_in(line)]
     # The line itself is not repeated: the report of a test is a log, too.

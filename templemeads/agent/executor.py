@@ -29,6 +29,7 @@ from ..links.peers import Peers
 from ..links.refusals import Refusals
 from ..operations.diagnostics import Ended, RunningHandler
 from ..stores.store import BoardStore, StoreStatistics
+from .clock import AgentClock
 from .envelope import Envelope
 from .handlers import Handler
 from .observer import Observers
@@ -86,7 +87,7 @@ class Executor:
         self._store = store
         self._peers = peers
         self._limits = limits
-        self._clock = clock
+        self._clock = AgentClock(clock, exchange.clock_set)
         self._make_envelope = make_envelope
         self._refusals = Refusals(limits.refusal_log_seconds)
         self._ticket = 0
@@ -95,7 +96,7 @@ class Executor:
 
     def now(self) -> float:
         """Seconds since 1970 UTC on the agent's clock."""
-        return self._clock()
+        return self._clock.now()
 
     # -- outcomes --------------------------------------------------------------------------------------------------
 

@@ -353,6 +353,7 @@ class Board:
                 expired += merged.ended
                 if merged.released is not NOTHING_RELEASED:
                     released.append(merged.released)
+        self._trim_due()
         return Swept(tuple(expired), tuple(released), tuple(forgotten))
 
     def restore(self, job: Job, now: float, *, deleted: bool = False) -> None:

@@ -5,7 +5,7 @@ A link lives in the task that paddington runs for the connection. It opens with 
 side by side, one for each direction.
 
 Rule 1. Reading never waits for a handler, nor for another peer: a command is applied in the step in which it was read
-        (`LinkOwner.receive`). Reading stops only while the store is far behind.
+        (`LinkOwner.receive`). No more slices are taken only while the store is far behind.
 Rule 2. Nothing is sent before the store has committed what it tells.
 Rule 3. What is sent about one job is sent in the order in which the job changed.
 """
@@ -117,6 +117,7 @@ class Link:
         self._outbox = Outbox(owner.limits.updates_queued, owner.limits.queued_characters)
         self._look_up = partial(owner.exchange.numbered, self._peer)
         self._scope = trio.CancelScope()
+        self._everything_sent = trio.Event()
         self.channel = Channel(self._outbox, self._flush, self._cut)
 
     async def run(self) -> None:
@@ -135,7 +136,8 @@ class Link:
         self._scope.cancel(reason=reason)
 
     async def _flush(self) -> None:
-        await self._outbox.wait_emptied()
+        self._outbox.close()
+        await self._everything_sent.wait()
         await self._connection.aclose()
 
     # -- in ------------------------------------------------------------------------------------------------------
@@ -143,15 +145,15 @@ class Link:
     async def _receive(self) -> None:
         with contextlib.suppress(ConnectionLostError):
             while True:
-                await self._connection.deliver(self._take_all)
-                await self._owner.wait_committed()
+                self._take_all(await self._connection.receive_slice())
+                if self._owner.is_behind:
+                    await self._owner.wait_committed()
 
-    def _take_all(self, texts: Sequence[str]) -> bool:
+    def _take_all(self, texts: Sequence[str]) -> None:
         holder = self._owner.holder(self._state)
         with bound(peer=self._peer):
             for text in texts:
                 self._take(text, holder)
-        return not self._owner.is_behind
 
     def _take(self, text: str, holder: JobKeeper) -> None:
         try:
@@ -179,9 +181,11 @@ class Link:
                 texts = [text for text in found if text is not None]
                 for at in range(0, len(texts), MAX_COMMANDS_PER_WRITE):
                     await self._send_texts(texts[at : at + MAX_COMMANDS_PER_WRITE])
-        except ConnectionLostError:
-            # The reading side ends with the connection, and with it the link; what was not sent is in the next Sync.
+        except (ConnectionLostError, trio.EndOfChannel):
+            # The connection is lost: what was not sent is in the next Sync. Or the outbox was closed, and all of it is sent.
             return
+        finally:
+            self._everything_sent.set()
 
     async def _send_texts(self, texts: Sequence[str]) -> None:
         try:

@@ -1,12 +1,15 @@
-"""What waits to be sent to one connected peer.
+"""What waits to be sent to one connected peer: a memory channel from the executor to the link's writer.
 
-Jobs wait by id: what is sent is the job as it is when its turn comes. So however often a job changes while the line is
-slow, it waits once, its progress is coalesced, and its result takes the place that its progress had.
+The channel carries control texts, and of changed jobs the keys: what is sent is the job as it is when its turn comes. So
+however often a job changes while the connection is slow, its key is in the channel once, its progress is coalesced, and its
+result takes the place that its progress had. Closing the channel ends the writer once everything in it is sent.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import contextlib
+import math
+from collections import deque
 
 import attrs
 import trio
@@ -15,10 +18,13 @@ from ..jobs.board import size_of
 from ..jobs.job import Job
 from ..jobs.outcome import Kind
 
+MAX_QUEUED_CHARACTERS = 8 * 2**20
+"""Length of the texts, and of the deleted jobs, that wait; more are dropped and counted."""
+
 
 @attrs.frozen
 class Waiting:
-    """A job to tell of.
+    """A job to send.
 
     Attributes:
         kind: With which command.
@@ -31,83 +37,94 @@ class Waiting:
 
 
 class Outbox:
-    """Texts and jobs for one peer, in the order in which they were asked for; texts go first.
+    """The two ends of the channel, and what its keys stand for.
 
     Args:
-        texts: How many texts are held; further ones are dropped and counted.
+        texts: How many texts may wait; further ones are dropped and counted.
         characters: How long the texts, and the deleted jobs, may be in all; further ones are dropped and counted.
 
     """
 
-    def __init__(self, texts: int, characters: int = 8 * 2**20) -> None:
-        self._limit = texts
-        self._most_characters = characters
+    def __init__(self, texts: int, characters: int = MAX_QUEUED_CHARACTERS) -> None:
+        self._max_texts = texts
+        self._max_characters = characters
         self._characters = 0
-        self._texts: list[str] = []
-        self._jobs: OrderedDict[int, Waiting] = OrderedDict()
-        self._is_done = True
-        # Made when somebody waits: an agent has an outbox for each peer, and most of the time nothing in it.
-        self._filled: trio.Event | None = None
-        self._done: trio.Event | None = None
+        self._texts = 0
+        self._jobs: dict[int, Waiting] = {}
+        # Bounded here: keys by the jobs of the board and the length of deleted ones, texts by their number and length.
+        self._put, self._take = trio.open_memory_channel[int | str](math.inf)
+        self._taken_texts: deque[str] = deque()
+        self._taken_keys: deque[int] = deque()
+        self._is_closed = False
         self.dropped = 0
 
     def __len__(self) -> int:
-        return len(self._texts) + len(self._jobs)
+        return self._texts + len(self._jobs)
 
     def add_text(self, text: str) -> bool:
-        """Queue a text; return whether there was room for it."""
-        if len(self._texts) >= self._limit or self._characters + len(text) > self._most_characters:
+        """Queue a control text; return whether there was room for it."""
+        if self._is_closed:
+            return False
+        if self._texts >= self._max_texts or self._characters + len(text) > self._max_characters:
             self.dropped += 1
             return False
-        self._texts.append(text)
+        self._texts += 1
         self._characters += len(text)
-        self._fill()
+        self._put.send_nowait(text)
         return True
 
     def add_job(self, kind: Kind, job: Job) -> None:
-        """Ask for the peer to be told of a job; one request per job is kept, the latest."""
-        waiting = self._jobs.get(job.id.int)
+        """Ask for a job to be sent; one request per job is kept, the latest. The next ``Sync`` has what comes too late."""
+        if self._is_closed:
+            return
+        key = job.id.int
+        waiting = self._jobs.get(key)
         if kind is Kind.DELETE and (waiting is None or waiting.kind is not kind):
             # Every other job that waits is on the board and bounded there; a deleted one may be nowhere else.
-            if self._characters + size_of(job) > self._most_characters:
+            if self._characters + size_of(job) > self._max_characters:
                 self.dropped += 1
                 return
             self._characters += size_of(job)
-        # An update tells more than the put it overtakes only to someone who has the job: the put stays a put.
+        # An update says more than the put it overtakes only to a peer that has the job: the put stays a put.
         if waiting is None or kind is Kind.DELETE or waiting.kind is kind:
-            self._jobs[job.id.int] = Waiting(kind, job)
-        self._fill()
+            self._jobs[key] = Waiting(kind, job)
+        if waiting is None:
+            self._put.send_nowait(key)
 
-    async def take(self, most: int) -> list[str | Waiting]:
-        """Wait until something is there, and take up to ``most`` of it."""
-        if not self:
-            self._is_done = True
-            if self._done is not None:
-                self._done.set()
-                self._done = None
-            self._filled = trio.Event()
-            await self._filled.wait()
+    async def take(self, limit: int) -> list[str | Waiting]:
+        """Wait until something is queued, and take up to ``limit`` of it; texts first, but never nothing else.
+
+        Raises:
+            trio.EndOfChannel: The outbox was closed, and everything was taken.
+
+        """
+        if not self._taken_texts and not self._taken_keys:
+            self._sort(await self._take.receive())
+        with contextlib.suppress(trio.WouldBlock, trio.EndOfChannel):
+            while True:
+                self._sort(self._take.receive_nowait())
+        taken: list[str | Waiting] = []
         # A flood of texts leaves room for jobs.
-        texts = self._texts[: max(most - len(self._jobs), (most + 1) // 2)]
-        del self._texts[: len(texts)]
-        self._characters -= sum(map(len, texts))
-        taken: list[str | Waiting] = [*texts]
-        while self._jobs and len(taken) < most:
-            _, waiting = self._jobs.popitem(last=False)
+        most_texts = max(limit - len(self._taken_keys), (limit + 1) // 2)
+        while self._taken_texts and len(taken) < most_texts:
+            text = self._taken_texts.popleft()
+            self._texts -= 1
+            self._characters -= len(text)
+            taken.append(text)
+        while self._taken_keys and len(taken) < limit:
+            waiting = self._jobs.pop(self._taken_keys.popleft())
             if waiting.kind is Kind.DELETE:
                 self._characters -= size_of(waiting.job)
             taken.append(waiting)
         return taken
 
-    async def wait_emptied(self) -> None:
-        """Wait until everything has been taken, and whoever took it has come back for more."""
-        if not self._is_done:
-            if self._done is None:
-                self._done = trio.Event()
-            await self._done.wait()
+    def close(self) -> None:
+        """Queue nothing more; the writer ends once it has taken what is queued."""
+        self._is_closed = True
+        self._put.close()
 
-    def _fill(self) -> None:
-        self._is_done = False
-        if self._filled is not None:
-            self._filled.set()
-            self._filled = None
+    def _sort(self, item: int | str) -> None:
+        if isinstance(item, str):
+            self._taken_texts.append(item)
+        else:
+            self._taken_keys.append(item)

@@ -30,12 +30,11 @@ class Connection(Protocol):
 
         """
 
-    async def deliver(self, take: Callable[[list[str]], bool]) -> None:
-        """Give the texts that arrive to a function, one or more at a time, for as long as it returns that it wants more.
+    async def receive_slice(self) -> list[str]:
+        """Take the next texts of the peer, one or more; while nobody takes them, nothing more is read.
 
         Raises:
-            paddington.PaddingtonError: The line has ended, and all that had arrived was given.
-            Exception: What the function raised.
+            paddington.PaddingtonError: The connection has ended, and all that had arrived was taken.
 
         """
 

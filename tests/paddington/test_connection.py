@@ -18,6 +18,7 @@ from paddington import (
     Received,
     open_service,
 )
+from paddington.connection import MAX_PAYLOADS_PER_SLICE
 from paddington.protocol.capabilities import FRAMINGS
 from paddington.protocol.local import LocalService
 from paddington.protocol.session import Session
@@ -286,8 +287,8 @@ async def test_several_payloads_are_sent_and_taken_at_once_and_in_order(autojump
 
     async def serve(connection):
         while len(got) < len(texts):
-            some = await connection.receive_some(7)
-            assert 1 <= len(some) <= 7
+            some = await connection.receive_slice()
+            assert 1 <= len(some) <= MAX_PAYLOADS_PER_SLICE
             got.extend(some)
         await connection.send("all")
 
@@ -464,10 +465,10 @@ async def test_several_are_taken_as_they_came_and_then_the_end_is_told(autojump_
 
     async def serve(connection):
         await trio.sleep(3)
-        assert await connection.receive_some(2) == ["0", "1"]
-        assert await connection.receive_some(10) == ["2", "3", "4"]
+        assert [await connection.receive(), connection.receive_nowait()] == ["0", "1"]
+        assert await connection.receive_slice() == ["2", "3", "4"]
         with pytest.raises(ConnectionLostError, match="the connection broke"):
-            await connection.receive_some(10)
+            await connection.receive_slice()
         told.set()
 
     network = MemoryNetwork()
@@ -486,7 +487,7 @@ async def test_several_tasks_may_take_payloads(autojump_clock):
         async def take():
             with contextlib.suppress(ConnectionLostError):
                 while True:
-                    got.extend(await connection.receive_some(1))
+                    got.append(await connection.receive())
 
         async with trio.open_nursery() as nursery:
             for _ in range(3):
@@ -497,135 +498,6 @@ async def test_several_tasks_may_take_payloads(autojump_clock):
         await cluster.connection(PORTAL).send_some([str(number) for number in range(10)])
         await wait_all_tasks_blocked()
         assert sorted(got, key=int) == [str(number) for number in range(10)]
-
-
-# Giving payloads to a function
-
-
-@pytest.mark.parametrize("dense", [True, False])
-async def test_payloads_are_given_in_order_the_waiting_ones_first_until_the_function_has_enough(
-    autojump_clock, dense
-):
-    texts = [str(number) for number in range(12)]
-    got = []
-    enough_at = []
-
-    def take(some):
-        got.extend(some)
-        return len(got) < 7
-
-    async def serve(connection):
-        await trio.sleep(3)  # the first wait in the queue by now
-        while len(got) < len(texts):
-            await connection.deliver(take)
-            enough_at.append(len(got))
-        await connection.send("all")
-
-    async with connected(serve=serve, dense_framing=dense) as (_, cluster):
-        line = cluster.connection(PORTAL)
-        await line.send_some(texts[:3])
-        await trio.sleep(10)
-        assert got == texts[:3]
-        for text in texts[3:]:
-            await line.send_some([text])
-            await wait_all_tasks_blocked()
-        assert await cluster.events.receive() == Received(PORTAL, "all")
-    assert got == texts
-    assert enough_at == [7, 8, 9, 10, 11, 12]
-
-
-async def test_what_a_function_raises_comes_out_where_it_was_given_and_harms_nobody(autojump_clock):
-    raised = []
-
-    def take(some):
-        raise ValueError(some[0])
-
-    async def serve(connection):
-        for _ in range(2):
-            with pytest.raises(ValueError, match="mine") as caught:
-                await connection.deliver(take)
-            raised.append(str(caught.value))
-        await connection.send("still here")
-
-    async with connected(serve=serve) as (_, cluster):
-        line = cluster.connection(PORTAL)
-        for number in range(2):
-            await line.send_some([f"mine {number}"])
-            await wait_all_tasks_blocked()
-        assert await cluster.events.receive() == Received(PORTAL, "still here")
-    assert raised == ["mine 0", "mine 1"]
-
-
-async def test_whoever_gives_payloads_on_is_told_the_end_after_the_last_of_them(autojump_clock):
-    got = []
-
-    def take(some):
-        got.extend(some)
-        return True
-
-    async def serve(connection):
-        with pytest.raises(ConnectionLostError, match="the connection broke"):
-            await connection.deliver(take)
-        got.append("the end")
-
-    network = MemoryNetwork()
-    async with connected(network, serve=serve) as (_, cluster):
-        await cluster.connection(PORTAL).send_some(["1", "2"])
-        await wait_all_tasks_blocked()
-        network.cut()
-        network.block(8042)
-        await wait_all_tasks_blocked()
-        assert got == ["1", "2", "the end"]
-
-
-async def test_a_function_that_has_enough_slows_the_peer_until_it_is_given_again(autojump_clock):
-    texts = [f"{number} " + "x" * 5_000 for number in range(200)]
-    got = []
-    go_on = trio.Event()
-
-    def take(some):
-        got.extend(some)
-        return go_on.is_set()
-
-    async def serve(connection):
-        await connection.deliver(take)
-        await go_on.wait()
-        with contextlib.suppress(ConnectionLostError):
-            await connection.deliver(take)
-
-    async with connected(serve=serve, limits=Limits(receive_queue=4), dense_framing=False) as (_, cluster):
-        line = cluster.connection(PORTAL)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(line.send_some, texts)
-            await wait_all_tasks_blocked()
-            assert 1 <= len(got) < 10
-            assert line.statistics().sent < len(texts)
-            go_on.set()
-        await wait_all_tasks_blocked()
-        assert got == texts
-
-
-async def test_a_function_is_given_nothing_after_whoever_gave_it_was_cancelled(autojump_clock):
-    got = []
-
-    def take(some):
-        got.extend(some)
-        return True
-
-    async def serve(connection):
-        with trio.move_on_after(5):
-            await connection.deliver(take)
-        await trio.sleep(5)
-        got.append("late")
-        assert await connection.receive() == "2"
-        await connection.send("queued")
-
-    async with connected(serve=serve) as (_, cluster):
-        await cluster.send(PORTAL, "1")
-        await trio.sleep(7)
-        await cluster.send(PORTAL, "2")
-        assert await cluster.events.receive() == Received(PORTAL, "queued")
-    assert got == ["1", "late"]
 
 
 async def test_what_came_before_a_frame_that_ends_the_connection_is_not_lost_with_it(autojump_clock):
@@ -661,7 +533,7 @@ async def test_a_slow_user_stops_the_reader_and_the_peer_and_loses_nothing(autoj
     async def serve(connection):
         await go_on.wait()
         while len(got) < len(texts):
-            got.extend(await connection.receive_some(1))
+            got.append(await connection.receive())
         await connection.send("all")
 
     async with connected(serve=serve, limits=Limits(receive_queue=4), dense_framing=False) as (
@@ -688,7 +560,9 @@ async def test_what_one_read_holds_beyond_the_queue_is_kept_and_no_more(autojump
 
     async def serve(connection):
         await release.wait()
-        got.extend(await connection.receive_some(10_000))
+        with contextlib.suppress(trio.WouldBlock):
+            while True:
+                got.append(connection.receive_nowait())
 
     portal_config, config = introduce(limits=Limits(receive_queue=1))
     async with open_service(portal_config, network=network, serve=serve) as portal:
@@ -711,7 +585,7 @@ async def test_the_watchdog_begins_anew_when_a_slow_user_has_caught_up(autojump_
 
     async def serve(connection):
         await trio.sleep(1000)
-        assert await connection.receive_some(2) == ["1"]
+        assert await connection.receive_slice() == ["1"]
         caught_up = trio.current_time()
         with contextlib.suppress(ConnectionLostError):
             await connection.receive()

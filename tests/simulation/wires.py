@@ -88,9 +88,9 @@ class End:
         for text in texts:
             await self.send(text)
 
-    async def receive_some(self, most: int) -> list[str]:
+    async def receive_slice(self) -> list[str]:
         texts = []
-        while len(texts) < most:
+        while len(texts) < QUEUE:
             try:
                 texts.append(self.receive_nowait())
             except trio.WouldBlock:
@@ -101,10 +101,6 @@ class End:
                 except StopAsyncIteration:
                     raise ConnectionLostError("the line is cut") from None
         return texts
-
-    async def deliver(self, take: Callable[[list[str]], bool]) -> None:
-        while take(await self.receive_some(QUEUE)):
-            pass
 
     def receive_nowait(self) -> str:
         if not self._in.texts or self._in.texts[0][0] > trio.current_time():
