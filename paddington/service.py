@@ -1,4 +1,5 @@
 """A running service: a nursery with one listener and one dialler per server, for one `async with`."""
+
 from __future__ import annotations
 
 import contextlib
