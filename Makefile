@@ -20,7 +20,7 @@ $(STAMP): pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $(STAMP)
 
-demo: $(STAMP) ## two agents, then four, in real processes (VERBOSE=1 shows their logs)
+demo: $(STAMP) ## two agents, then four, in real processes, then a whole estate (VERBOSE=1 shows their logs)
 	@$(BIN)/templemeads demo $(if $(VERBOSE),--verbose)
 
 test: $(STAMP) ## the tests, on all cores (three minutes on two)

@@ -25,6 +25,7 @@ class Actor:
         arguments: Script and arguments.
         status: The exit status that it ends with if everything is well.
         says: Lines that it must print; without ``--verbose``, only these are shown.
+        is_shown: Show all its lines.
 
     """
 
@@ -32,12 +33,13 @@ class Actor:
     arguments: tuple[str, ...]
     status: int = 0
     says: tuple[str, ...] = ()
+    is_shown: bool = False
 
 
 @click.command()
 @click.option("--verbose", is_flag=True, help="Show everything that the agents print, with their logs.")
 def demo(*, verbose: bool) -> None:
-    """Run two agents, then a route of four, in real processes, and show their results.
+    """Run two agents, then a route of four, in real processes, then a whole estate, and show their results.
 
     Exit status 0 if everything happened as it should; the portal's last job must be refused.
 
@@ -52,6 +54,10 @@ def demo(*, verbose: bool) -> None:
                 job_scene(examples, directory),
             ),
             ("A job crosses four agents: waldur.brics.notebook.shared", route_scene(examples, directory)),
+            (
+                "A whole estate, with stand-ins for accounts and Slurm: a user is added, used, reported, removed",
+                estate_scene(examples),
+            ),
         )
         problems: list[str] = []
         for title, actors in scenes:
@@ -126,6 +132,14 @@ def route_scene(examples: Path, directory: str) -> tuple[Actor, ...]:
     )
 
 
+def estate_scene(examples: Path) -> tuple[Actor, ...]:
+    """Return the one process of the third scene, of which every line is shown."""
+    user = "fred.proj.waldur:fred.proj:waldur.proj"
+    answers = ("proj.waldur:waldur.proj", user, "/proj/fred.proj", "30.000 minutes of a node", user)
+    says = tuple(f"  waldur   has the answer: {answer}" for answer in answers)
+    return (Actor("estate", (str(examples / "estate.py"),), says=says, is_shown=True),)
+
+
 async def play(actors: tuple[Actor, ...], verbose: bool) -> list[str]:
     """Run the processes of a scene side by side; return what did not happen as it should."""
     problems: list[str] = []
@@ -155,7 +169,7 @@ async def act(actor: Actor, width: int, verbose: bool, problems: list[str]) -> N
             *lines, rest = (rest + chunk).split(b"\n")
             for line in lines:
                 printed.append(text := line.decode("utf-8", "replace"))
-                if verbose or text in actor.says:
+                if verbose or actor.is_shown or text in actor.says:
                     click.echo(f"{click.style(actor.name.rjust(width), fg='cyan')} | {text}")
         status = await process.wait()
     finally:

@@ -1,7 +1,7 @@
 """The account agent: who has an account, who is in which project, who is blocked.
 
-Where accounts live is a `Directory`: the machine itself (`account_local`) by default. Another, such as FreeIPA, is one more
-class of that protocol and one more entry of `_BACKENDS`.
+Where accounts live is a `Directory`: the machine itself (`account_local`) or OpenLDAP (`account_ldap`). Another, such as
+FreeIPA, is one more class of that protocol and one more entry of `_BACKENDS`.
 
 A local user is called ``<user>.<project>`` and a local group ``<portal>.<project>``; projects of the portals in
 `UNNAMED_PORTALS` have groups named after the project alone. An account that exists and is not in the managed group is
@@ -53,7 +53,16 @@ UNNAMED_PORTALS: Final = frozenset({"openportal", "system", "instance"})
 OPTIONS: Final = (
     *("backend", "managed-group", "system-groups", "instance-groups"),
     *("useradd", "userdel", "groupadd", "groupdel", "usermod", "getent", "gpasswd"),
-    "shell",
+    *(
+        "ldap-url",
+        "ldap-base",
+        "ldap-user",
+        "ldap-password-file",
+        "ldap-people",
+        "ldap-groups",
+        "ldap-start-tls",
+    ),
+    *("first-id", "last-id", "shell"),
 )
 """The options under ``[extras]``."""
 
@@ -302,13 +311,13 @@ class Accounts:
 
 
 def open_directory(config: AgentConfig) -> Accounts:
-    """Make the directory that the option ``backend`` names: ``local``, which is the default.
+    """Make the directory that the option ``backend`` names: ``local`` or ``ldap``; if there is none, ``ldap-base`` decides.
 
     Raises:
         ConfigError: There is no such backend, or one of its options is wrong.
 
     """
-    name = config.option("backend", "local")
+    name = config.option("backend") or ("ldap" if config.option("ldap-base") else "local")
     make = _BACKENDS.get(name)
     if make is None:
         raise ConfigError(f"The option backend must be one of {', '.join(_BACKENDS)}, not {quoted(name)}")
@@ -323,7 +332,13 @@ def _local(config: AgentConfig) -> Directory:
     return LocalDirectory.from_config(config)
 
 
-_BACKENDS: Final[Mapping[str, Callable[[AgentConfig], Directory]]] = {"local": _local}
+def _ldap(config: AgentConfig) -> Directory:
+    from .account_ldap import LdapDirectory
+
+    return LdapDirectory.from_config(config)
+
+
+_BACKENDS: Final[Mapping[str, Callable[[AgentConfig], Directory]]] = {"local": _local, "ldap": _ldap}
 
 
 # -- the agent -----------------------------------------------------------------------------------------------

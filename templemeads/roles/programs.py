@@ -78,12 +78,13 @@ class Ran:
 class Programs(Protocol):
     """What runs programs."""
 
-    async def run(self, words: Sequence[str], *, timeout: float = ...) -> Ran:
+    async def run(self, words: Sequence[str], *, timeout: float = ..., text: str = ...) -> Ran:
         """Run a program to its end.
 
         Args:
             words: The program and its arguments.
             timeout: Seconds after which it is killed.
+            text: What it reads from its standard input.
 
         Raises:
             ProgramError: It cannot be started, writes too much, or takes too long.
@@ -104,12 +105,14 @@ class SystemPrograms:
     environment: Mapping[str, str] = attrs.field(factory=lambda: {"LC_ALL": "C.UTF-8"}, kw_only=True)
     max_output_bytes: int = attrs.field(default=MAX_OUTPUT_BYTES, kw_only=True)
 
-    async def run(self, words: Sequence[str], *, timeout: float = DEFAULT_TIMEOUT_SECONDS) -> Ran:
+    async def run(
+        self, words: Sequence[str], *, timeout: float = DEFAULT_TIMEOUT_SECONDS, text: str = ""
+    ) -> Ran:
         """Run a program to its end; see `Programs.run`."""
         command = tuple(words)
         try:
             with trio.fail_after(timeout):
-                return await self._run(command)
+                return await self._run(command, text)
         except trio.TooSlowError:
             raise ProgramError(
                 f"Command {json.dumps(list(command))} was killed after {timeout:g} s"
@@ -123,14 +126,14 @@ class SystemPrograms:
                 raise ProgramError(message) from found
             raise
 
-    async def _run(self, command: tuple[str, ...]) -> Ran:
+    async def _run(self, command: tuple[str, ...], text: str) -> Ran:
         output, errors = bytearray(), bytearray()
         async with trio.open_nursery() as nursery:
             process = await nursery.start(
                 partial(
                     trio.run_process,
                     command,
-                    stdin=b"",
+                    stdin=text.encode(),
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
                     check=False,

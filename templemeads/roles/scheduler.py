@@ -10,8 +10,8 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import attrs
 import trio
@@ -51,6 +51,7 @@ from .slurm import (
     read_limits,
     read_rows,
 )
+from .slurm_text import lacks_json, parsable, read_columns
 
 _log = logging.getLogger("templemeads.roles.scheduler")
 
@@ -124,6 +125,7 @@ class Slurm:
     programs: Programs = attrs.field(factory=SystemPrograms)
     clock: Callable[[], float] = time.time
     _limiter: trio.CapacityLimiter = attrs.field(init=False)
+    _lacks_json: bool = attrs.field(default=False, init=False)
     _days: OrderedDict[tuple[str, Date], DailyProjectUsageReport] = attrs.field(
         factory=OrderedDict, init=False
     )
@@ -139,8 +141,9 @@ class Slurm:
 
     async def has_account(self, account: str) -> bool:
         """Whether there is an account."""
-        ran = (await self._run(self.settings.list_account(account))).require()
-        return has_name(read_rows(ran.output, "accounts", "sacctmgr"), account)
+        return has_name(
+            await self._query(self.settings.list_account(account), "accounts", "sacctmgr"), account
+        )
 
     async def add_project(self, project: ProjectMapping) -> None:
         """Make the account of a project, unless there is one."""
@@ -155,7 +158,12 @@ class Slurm:
         await self.add_project(user.project_mapping)
         if await self._may_use(user):
             return
-        self._require_added(await self._run(self.settings.add_user(user)))
+        words = self.settings.add_user(user)
+        ran = await self._run(words)
+        if ran.status and "unknown option: comment" in f"{ran.errors}\n{ran.output}".lower():
+            # Not every release knows comments of users.
+            ran = await self._run([word for word in words if not word.startswith("Comment=")])
+        self._require_added(ran)
         if not await self._may_use(user):
             raise JobError(
                 f"Slurm added the user {user.local_user} but does not list it under {user.local_group}"
@@ -173,10 +181,8 @@ class Slurm:
         """Return what the project may use in all."""
         account = project.local_group
         await self._require_account(account)
-        ran = (await self._run(self.settings.show_limit(account))).require()
-        limit = self.settings.node.limit_of(
-            read_limits(read_rows(ran.output, "associations", "sacctmgr"), account)
-        )
+        rows = await self._query(self.settings.show_limit(account), "associations", "sacctmgr")
+        limit = self.settings.node.limit_of(read_limits(rows, account))
         if limit is None:
             raise JobError(f"The account {account} has no limit")
         return limit
@@ -210,8 +216,8 @@ class Slurm:
             into[day.date] = kept
             return
         try:
-            ran = (await self._run(self.settings.list_jobs(account, *day.words))).require()
-            jobs = read_jobs(read_rows(ran.output, "jobs", "sacct"), account)
+            rows = await self._query(self.settings.list_jobs(account, *day.words), "jobs", "sacct")
+            jobs = read_jobs(rows, account)
         except JobError as error:
             raise JobError(f"The usage of {account} on {day.date} cannot be read: {error}") from error
         report = into[day.date] = day_report(jobs, day, self.settings.node)
@@ -221,8 +227,8 @@ class Slurm:
                 self._days.popitem(last=False)
 
     async def _may_use(self, user: UserMapping) -> bool:
-        ran = (await self._run(self.settings.list_user(user.local_user))).require()
-        return has_association(read_rows(ran.output, "users", "sacctmgr"), user.local_user, user.local_group)
+        rows = await self._query(self.settings.list_user(user.local_user), "users", "sacctmgr")
+        return has_association(rows, user.local_user, user.local_group)
 
     async def _require_account(self, account: str) -> None:
         if not await self.has_account(account):
@@ -232,6 +238,17 @@ class Slurm:
         said = f"{ran.output}\n{ran.errors}".lower()
         if not any(text in said for text in _NOTHING_NEW):
             ran.require()
+
+    async def _query(self, words: Sequence[str], key: str, program: str) -> list[Mapping[str, Any]]:
+        """Ask for rows: as JSON, or as columns once a program has said that it cannot write JSON."""
+        if not self._lacks_json:
+            ran = await self._run(words)
+            self._lacks_json = lacks_json(ran.status, ran.errors)
+            if not self._lacks_json:
+                return read_rows(ran.require().output, key, program)
+            _log.info("%s writes no JSON: its parsable output is read", program)
+        ran = await self._run(parsable(words, key))
+        return read_columns(ran.require().output, key, program)
 
     async def _run(self, words: Sequence[str]) -> Ran:
         async with self._limiter:

@@ -126,13 +126,17 @@ def test_the_demo_ends_well_and_leaves_nothing_behind(tmp_path, monkeypatch):
         check=False,
     )
     assert process.returncode == 0, process.stdout + process.stderr
-    assert process.stdout.splitlines() == [
+    lines = process.stdout.splitlines()
+    assert lines[:7] == [
         "A portal sends three jobs to a cluster, which must refuse the last",
         " portal | account created",
         " portal | account removed",
         ' portal | You are not allowed to remove the account for "jane"',
         "A job crosses four agents: waldur.brics.notebook.shared",
         "  waldur | fred.proj.waldur:fred:proj",
+        "A whole estate, with stand-ins for accounts and Slurm: a user is added, used, reported, removed",
     ]
+    assert sum("passes it on" in line for line in lines) == 10, "two agents pass each of five jobs on"
+    assert lines[-1] == "estate |   waldur   has the answer: fred.proj.waldur:fred.proj:waldur.proj"
     assert process.stderr == ""
     assert list(tmp_path.iterdir()) == []

@@ -93,7 +93,7 @@ class FakePrograms:
     failing: dict = attrs.field(factory=dict)
     ran: list = attrs.field(factory=list)
 
-    async def run(self, words, *, timeout=60.0):
+    async def run(self, words, *, timeout=60.0, text=""):
         await trio.lowlevel.checkpoint()
         line = " ".join(words)
         if line in self.failing:

@@ -248,7 +248,7 @@ async def test_an_account_without_a_password_is_unblocked_all_the_same():
     agent = FakeAgent(config(), answers=lambda _: "/home/fred")
 
     class NoPassword(FakePrograms):
-        async def run(self, words, *, timeout=60.0):
+        async def run(self, words, *, timeout=60.0, text=""):
             ran = await super().run(words, timeout=timeout)
             if words[:2] == ["usermod", "-U"]:
                 message = "usermod: unlocking the user's password would result in a passwordless account."

@@ -228,7 +228,7 @@ async def test_at_most_so_many_programs_run_at_once():
     now, most = 0, 0
 
     class Slow(FakePrograms):
-        async def run(self, words, *, timeout=60.0):
+        async def run(self, words, *, timeout=60.0, text=""):
             nonlocal now, most
             now += 1
             most = max(most, now)
