@@ -72,7 +72,8 @@ class Limits:
         tombstones: Deleted jobs that a board remembers until they would have expired, so that no stale copy brings
             them back. At the limit the oldest is forgotten.
         handlers: Handlers that run at once in the agent; further jobs wait on their boards.
-        handlers_per_peer: Handlers that run at once for jobs of one peer, so that one busy peer leaves room for others.
+        handlers_per_peer: Handlers that run at once for jobs that one agent sends through one peer, so that a busy portal
+            leaves room for others. All jobs of a peer together leave half as many places free.
         handler_cleanup_seconds: What a cancelled handler gets for shielded clean-up before it is reported by name.
         shutdown_seconds: What running handlers get to finish when the agent is asked to stop.
         flush_seconds: What links get to send what is queued when the agent stops.

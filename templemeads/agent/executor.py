@@ -107,7 +107,7 @@ class Executor:
         for cancel in outcome.cancels:
             self.runner.cancel(cancel.peer, cancel.job_id, cancel.reason)
         for run in outcome.runs:
-            self.runner.start(run.peer, run.job.id)
+            self.runner.start(run.peer, run.job.id, run.job.destination.agents[0])
         for send in outcome.sends:
             if (
                 self._peers.send_job(send.peer, send.kind, send.job)

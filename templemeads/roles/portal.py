@@ -193,12 +193,27 @@ class Portal:
         return envelope.job.completed(Destinations(offerings))
 
     async def _find_bridge(self) -> AgentPeer:
-        found: AgentPeer | None = None
-        with trio.move_on_after(FIND_SECONDS):
-            found = await self._agent.wait_for(AgentType.BRIDGE)
+        found = await self._find(AgentType.BRIDGE)
         if found is None:
             raise JobError("Cannot run the job because there is no bridge agent", kind="unroutable")
         return found
+
+    async def _find(self, wanted: AgentType | str, zone: str | None = None) -> AgentPeer | None:
+        """Return a peer of a type or name, at best of a zone; one that is away but was here gets the job when it is back.
+
+        Waits `FIND_SECONDS` for one that has not been here since the portal started.
+        """
+        peers = self._agent.peers
+        known = [state for state in peers.select(wanted) if state.agent_type is not None]
+        if known:
+            best = max(known, key=lambda state: (state.is_ready, state.peer.zone == zone))
+            return peers.handle(best.peer)
+        with trio.move_on_after(FIND_SECONDS):
+            try:
+                return await self._agent.wait_for(wanted)
+            except PeerNotFoundError:
+                await trio.sleep_forever()
+        return None
 
     # -- for other portals ----------------------------------------------------------------------------------------
 
@@ -264,19 +279,13 @@ class Portal:
     async def _next_agent(self, envelope: Envelope, destination: Destination) -> AgentPeer:
         """Find the second agent of a path: in the zone in which this portal asks another one, or in any."""
         name = destination.agents[1]
-        own_zone = f"{self._agent.name}>{name}"
-        found: AgentPeer | None = None
-        with trio.move_on_after(FIND_SECONDS):
-            try:
-                found = await self._agent.wait_for(name)
-            except PeerNotFoundError:
-                await trio.sleep_forever()
+        found = await self._find(name, zone=f"{self._agent.name}>{name}")
         if found is None:
             raise JobError(
                 f"Invalid instruction: {envelope.job.instruction}. Cannot find next agent in destination {destination}",
                 kind="unroutable",
             )
-        return next((peer for peer in self._agent.get_all(name) if peer.zone == own_zone), found)
+        return found
 
     # -- notifications --------------------------------------------------------------------------------------------
 
