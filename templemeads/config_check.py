@@ -228,7 +228,8 @@ def _advise(config: AgentConfig, lines: _Lines) -> Iterator[Problem]:
         (lines.find("service", "servers", index=index), each.name, each.proxy)
         for index, each in enumerate(service.servers)
     ]
-    direct = {each.name for each in (*service.clients, *service.servers) if each.proxy is None}
+    direct = {each.name for each in service.clients if each.proxy is None}
+    direct |= {each.name for each in service.servers if each.proxy is None}
     for line, name, relay in relayed:
         if relay is not None and relay not in direct:
             yield advice(
