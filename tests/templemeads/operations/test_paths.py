@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from paddington import Peer
 from templemeads import AgentType, RefusedError
-from templemeads.operations.paths import LONGEST_PATH, Here, Onward, follow, may_ask
+from templemeads.operations.paths import MAX_PATH_CHARACTERS, Here, Onward, follow, may_ask
 
 PEERS = [
     Peer("provider"),
@@ -40,7 +40,7 @@ def test_a_path_begins_here_or_with_a_peer(path, expected):
         ("provider.@z", "not a name"),
         ("a@b@c", "not a name"),
         ("." * 3, "not a name"),
-        ("x" * (LONGEST_PATH + 1), "longer than any network"),
+        ("x" * (MAX_PATH_CHARACTERS + 1), "longer than any network"),
     ],
 )
 def test_a_path_that_leads_nowhere_says_why(path, why):
