@@ -33,7 +33,7 @@ def test_a_path_begins_here_or_with_a_peer(path, expected):
     ("path", "why"),
     [
         ("stranger", "knows no peer"),
-        ("cluster", "several zones: say one of cluster@external, cluster@internal"),
+        ("cluster", "several zones: use one of cluster@external, cluster@internal"),
         ("provider@elsewhere", "knows no peer"),
         ("provider..x", "not a name"),
         ("provider.x@", "not a name"),
