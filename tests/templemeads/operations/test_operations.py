@@ -382,3 +382,24 @@ async def test_a_soft_restart_over_the_wire_ends_jobs_and_makes_connections_anew
         assert not chain["shared"].operations.exit_asked.is_set()
         report = await chain["waldur"].operations.diagnostics("shared")
         assert report["failed_jobs"] == report["running_jobs"] == []
+
+
+@pytest.mark.parametrize(
+    ("is_allowed", "declared", "restarts"),
+    [
+        (True, AgentType.PORTAL, True),
+        (True, None, False),
+        (True, AgentType.SCHEDULER, False),
+        (False, AgentType.PORTAL, False),
+    ],
+)
+async def test_a_restart_without_destination_needs_the_setting_and_a_declared_peer_nearer_to_the_portal(
+    autojump_clock, is_allowed, declared, restarts
+):
+    async with open_chain("waldur", "shared", handler=done) as chain:
+        shared = chain["shared"]
+        shared.operations._restart_without_destination = is_allowed
+        shared.peers.states[0].declared = declared
+        send_to_neighbour(chain["waldur"], encode(Restart("hard", "")))
+        await trio.sleep(1)
+        assert shared.operations.exit_asked.is_set() is restarts
