@@ -50,7 +50,7 @@ def _health_rows(found: Mapping[str, Any], lead: str = "", branch: str = "") -> 
     yield (
         lead + found["name"],
         found["agent_type"],
-        "connected" if found["connected"] else "away",
+        _state(found),
         duration(found["uptime_seconds"]),
         found["active_jobs"],
         found["running_jobs"],
@@ -66,6 +66,13 @@ def _health_rows(found: Mapping[str, Any], lead: str = "", branch: str = "") -> 
         yield from _health_rows(
             peer, f"{branch}{'└─ ' if last else '├─ '}", f"{branch}{'   ' if last else '│  '}"
         )
+
+
+def _state(found: Mapping[str, Any]) -> str:
+    state, age = str(found["state"]), found["age_seconds"]
+    if state == "connected":
+        return state
+    return f"{state}, as of {duration(age)} ago" if age is not None else f"{state}, nothing known"
 
 
 @click.command()
@@ -114,7 +121,7 @@ def restart(app: App, path: str, *, hard: bool, yes: bool, as_json: bool) -> Non
     """Restart an agent: running jobs are cancelled, and all connections are opened again.
 
     PATH leads to the agent, from the next one on, such as provider.cluster; without it, this agent is restarted. A far
-    agent does not say whether it did: watch it with 'health --tree'.
+    agent reports why it does not restart, but not that it does: watch it with 'health --tree'.
 
     Example:
       templemeads -c portal.toml restart provider.cluster

@@ -24,6 +24,7 @@ from .errors import ConfigError
 from .events import Connected, Disconnected, Event, Received
 from .gate import Gate
 from .network import Network, TcpNetwork
+from .nursery import open_bare_nursery
 from .peer import Peer
 from .protocol.capabilities import FRAMINGS
 from .protocol.local import LocalService
@@ -269,8 +270,7 @@ async def open_service(
         service = Service(host, gate, diallers, port)
         if serve is None:
             service._events = receive_event  # noqa: SLF001 - the two are one thing
-        failure: BaseException | None = None
-        async with trio.open_nursery() as nursery, receive_event:
+        async with open_bare_nursery() as nursery, receive_event:
             listening = trio.CancelScope()
             nursery.start_soon(
                 _accept, acceptor, listeners, listening, nursery, name=f"{config.name}: accept"
@@ -279,18 +279,12 @@ async def open_service(
             service._endpoint, endpoint.nursery = endpoint, nursery  # noqa: SLF001 - likewise
             for dialler in diallers:
                 service._dial(dialler)  # noqa: SLF001 - likewise
-            try:
-                yield service
-            except (Exception, KeyboardInterrupt) as exc:  # noqa: BLE001 - it is raised again below, bare
-                failure = exc
-            else:
-                listening.cancel(reason="the service closes")
-                receive_event.close()
-                with trio.move_on_after(limits.close_seconds):
-                    await _close(host)
+            yield service
+            listening.cancel(reason="the service closes")
+            receive_event.close()
+            with trio.move_on_after(limits.close_seconds):
+                await _close(host)
             nursery.cancel_scope.cancel(reason="the service is closed")
-        if failure is not None:
-            raise failure
     finally:
         for listener in listeners:
             await trio.aclose_forcefully(listener)

@@ -124,7 +124,13 @@ class Agent:
             self.exchange, store, self.peers, config.limits, clock, handler, self._make_envelope
         )
         own_jobs.attach(self._executor, self.peers)
-        self.operations = Operations(self, self.peers, nursery, on_notification)
+        self.operations = Operations(
+            self,
+            self.peers,
+            nursery,
+            on_notification,
+            restart_without_destination=config.option("restart_without_destination") == "true",
+        )
         self.observers.add(_DiagnosticsObserver(self.operations))
         self.observers.add(JobLog(self.name))
         self._dispatch = Dispatch(config, self._executor, self.peers, self.portal_routes, self.operations)

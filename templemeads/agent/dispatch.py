@@ -140,8 +140,9 @@ class Dispatch:
             case Register():
                 self._register(state, command)
             case Error(error):
-                line = f"{state.peer} reports an error: {printable(error)}"
-                self._executor.log_about(state.peer, "told", line)
+                if not (state.is_registered and self._operations.receive_error(state.peer, error)):
+                    line = f"{state.peer} reports an error: {printable(error)}"
+                    self._executor.log_about(state.peer, "told", line)
             case _ if not state.is_registered:
                 self.refuse_from(state, "unregistered", f"{type(command).__name__} before Register")
             case PortalRoutes():

@@ -18,7 +18,7 @@ from ..jobs.outcome import Write
 from .control_socket import ControlLimits, Request, Send, serve_socket
 from .counts import PutCounts
 from .reload import Reloader
-from .views import JobFilter, agent_view, board_jobs, is_own, job_view, latest_jobs
+from .views import JobFilter, agent_view, board_jobs, health_view, is_own, job_view, latest_jobs
 
 NEWS_QUEUED: Final = 1_000
 """Changes of jobs that wait for a follower; a slower one misses some, and learns how many."""
@@ -200,7 +200,7 @@ class Control:
     async def _health(self, request: Request, send: Send) -> Any:
         operations = self._agent.operations
         health = await operations.health() if request.flag("tree") else operations.own_health()
-        return health.to_json()
+        return health_view(health)
 
     async def _diagnostics(self, request: Request, send: Send) -> Any:
         return await self._agent.operations.diagnostics(request.text("path", ""))

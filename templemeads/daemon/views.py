@@ -20,6 +20,7 @@ from ..agent.agent import Agent
 from ..errors import JobError, ParseError
 from ..jobs.job import Job, Status
 from ..jobs.route import place_of
+from ..operations.health import HealthInfo, Reading, read_state
 from ..version import __version__
 from .counts import PutCounts, PutCountsView
 
@@ -242,6 +243,15 @@ def _peer_views(agent: Agent) -> Iterator[PeerView]:
             received=0 if connection is None else connection.received,
             sent=0 if connection is None else connection.sent,
         )
+
+
+def health_view(
+    health: HealthInfo, parent: HealthInfo | None = None, above: Reading | None = None
+) -> dict[str, Any]:
+    """Return the JSON form of a tree of health reports, with how far each can be trusted (`operations.health.Reading`)."""
+    reading = read_state(health, parent, above)
+    peers = {name: health_view(peer, health, reading) for name, peer in health.peers.items()}
+    return health.to_json() | {"state": reading.state, "age_seconds": reading.age, "peers": peers}
 
 
 @attrs.frozen

@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 import trio
 
-from paddington import ConnectionLostError, PayloadTooLargeError
+from paddington import ConnectionLostError, PayloadError, PayloadTooLargeError
 
 from ..errors import ParseError, StoreError
 from ..jobs.board import size_of
@@ -197,6 +197,12 @@ class Link:
             else:
                 # Jobs were measured before they were accepted: this is a control command, which the peer can do without.
                 _log.error("a command for %s is not sent: %s", self._peer, error)
+        except PayloadError:
+            # Half a surrogate pair, from the file name or the error message of somebody else's code, has no UTF-8 form.
+            _log.warning(
+                "a command for %s has characters without a UTF-8 form: sending '?' for them", self._peer
+            )
+            await self._send_texts([text.encode("utf-8", "replace").decode() for text in texts])
 
     def _text_of(self, item: str | Waiting) -> str | None:
         if isinstance(item, str):

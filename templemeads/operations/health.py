@@ -1,6 +1,6 @@
-"""Health: the figures of one agent, and the tree of figures that a sweep through the network collects.
+"""Health: the figures of one agent, and the tree of figures of the agents behind it.
 
-An agent that is asked collects its own figures, asks the peers behind it, waits a moment, and answers with all of it.
+An agent that is asked collects its own figures, asks the peers behind it, waits briefly, and answers with all of it.
 Source: the protocol page *operations*, section 1. Ours differs where existing agents do badly, and stays compatible:
 
 - The time is divided among the levels (`patience`), so that one silent agent far away does not make every level above it
@@ -13,7 +13,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 import attrs
 
@@ -28,24 +30,34 @@ from ..text import timestamp
 from .paths import may_ask
 
 LEVEL_SECONDS: Final = (0.5, 0.4, 0.3, 0.2)
-"""How long a sweep waits at each level. Whoever asked an existing agent waits 500 ms, whatever is behind it."""
+"""How long each level waits for answers. Existing agents that ask us wait 500 ms, whatever is behind us."""
 
 LAST_LEVEL_SECONDS: Final = 0.1
 
-DEEPEST: Final = 32
-"""Levels of a tree that is read."""
+MAX_LEVELS: Final = 32
+"""Levels of a tree that is accepted."""
 
-MOST_AGENTS: Final = 10_000
-"""Agents in a tree that is read."""
+MAX_AGENTS: Final = 10_000
+"""Agents in a tree that is accepted."""
 
-_LONGEST_TEXT: Final = 200
-_LARGEST: Final = 2**63
+UNKNOWN: Final = "unknown"
+"""Engine and version of an agent that has never answered."""
+
+CONNECTED: Final = "connected"
+NO_ANSWER: Final = "no answer"
+AWAY: Final = "away"
+
+FRESH_SECONDS: Final = 1.0
+"""Figures that are older than this are shown as old."""
+
+_MAX_CHARACTERS: Final = 200
+_MAX_NUMBER: Final = 2**63
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)", re.ASCII)
 
 
 @attrs.frozen(kw_only=True)
 class JobCounts:
-    """How many jobs of which kind the boards hold (*operations*, section 1.3)."""
+    """Jobs on the boards of an agent, by state (*operations*, section 1.3); one that is on two boards counts once."""
 
     active_jobs: int = 0
     pending_jobs: int = 0
@@ -68,8 +80,12 @@ def count_jobs(name: str, boards: Mapping[Peer, Board], now: float) -> JobCounts
 
     """
     counts = dict.fromkeys(attrs.fields_dict(JobCounts), 0)
+    seen: set[UUID] = set()
     for board in boards.values():
         for job in board:
+            if job.id in seen:
+                continue  # an agent in the middle of a path has a job on the boards of both sides
+            seen.add(job.id)
             counts["active_jobs"] += 1
             place = place_of(name, job.destination)
             if place is None or not (place.is_first or place.is_last):
@@ -94,31 +110,33 @@ def count_jobs(name: str, boards: Mapping[Peer, Board], now: float) -> JobCounts
 
 
 def _text(_: object, attribute: attrs.Attribute[str], value: object) -> None:
-    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+    if not isinstance(value, str) or len(value) > _MAX_CHARACTERS:
         raise ParseError(
-            f"The field {attribute.name!r} of a health is a text of at most {_LONGEST_TEXT} characters"
+            f"The field {attribute.name!r} of a health report is a string of at most {_MAX_CHARACTERS} characters"
         )
 
 
 def _time(_: object, attribute: attrs.Attribute[str], value: object) -> None:
     if not isinstance(value, str) or not _TIME.fullmatch(value):
-        raise ParseError(f"The field {attribute.name!r} of a health is a time such as 2026-01-31T12:00:00Z")
+        raise ParseError(
+            f"The field {attribute.name!r} of a health report is a time such as 2026-01-31T12:00:00Z"
+        )
 
 
 def _count(_: object, attribute: attrs.Attribute[int], value: object) -> None:
-    least = -_LARGEST if attribute.name == "uptime_seconds" else 0
-    if type(value) is not int or not least <= value < _LARGEST:
-        raise ParseError(f"The field {attribute.name!r} of a health is a whole number")
+    least = -_MAX_NUMBER if attribute.name == "uptime_seconds" else 0
+    if type(value) is not int or not least <= value < _MAX_NUMBER:
+        raise ParseError(f"The field {attribute.name!r} of a health report is a whole number")
 
 
 def _number(_: object, attribute: attrs.Attribute[float], value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ParseError(f"The field {attribute.name!r} of a health is a number")
+        raise ParseError(f"The field {attribute.name!r} of a health report is a number")
 
 
 def _flag(_: object, attribute: attrs.Attribute[bool], value: object) -> None:
     if type(value) is not bool:
-        raise ParseError(f"The field {attribute.name!r} of a health is true or false")
+        raise ParseError(f"The field {attribute.name!r} of a health report is true or false")
 
 
 def _counted() -> int:
@@ -131,7 +149,7 @@ def _measured() -> float:
 
 @attrs.frozen(kw_only=True)
 class HealthInfo:
-    """How one agent is, and those behind it. The fields are those of *operations*, section 1.3."""
+    """The figures of one agent and of those behind it. The fields are those of *operations*, section 1.3."""
 
     name: str = attrs.field(validator=_text)
     agent_type: str = attrs.field(validator=_text)
@@ -182,23 +200,25 @@ class HealthInfo:
             ParseError: A field is missing or not what it must be, or the tree is too deep or too large.
 
         """
-        return cls._read(value, DEEPEST, [MOST_AGENTS])
+        return cls._read(value, MAX_LEVELS, [MAX_AGENTS])
 
     @classmethod
     def _read(cls, value: object, levels: int, left: list[int]) -> HealthInfo:
         if not isinstance(value, Mapping):
-            raise ParseError("A health is a JSON object")
+            raise ParseError("A health report is a JSON object")
         left[0] -= 1
         if not levels or left[0] < 0:
-            raise ParseError(f"A tree of healths has at most {DEEPEST} levels and {MOST_AGENTS} agents")
+            raise ParseError(
+                f"A tree of health reports has at most {MAX_LEVELS} levels and {MAX_AGENTS} agents"
+            )
         for name in _NAMES:
             if name not in value:
-                raise ParseError(f"A health needs the field {name!r}")
+                raise ParseError(f"A health report needs the field {name!r}")
         peers = value.get("peers")
         if not isinstance(peers, Mapping | None):
-            raise ParseError("The field 'peers' of a health is a JSON object")
+            raise ParseError("The field 'peers' of a health report is a JSON object")
         read = {
-            str(name)[:_LONGEST_TEXT]: cls._read(peer, levels - 1, left)
+            str(name)[:_MAX_CHARACTERS]: cls._read(peer, levels - 1, left)
             for name, peer in (peers or {}).items()
         }
         return cls(**{name: value[name] for name in _NAMES}, peers=read)
@@ -207,23 +227,78 @@ class HealthInfo:
 _NAMES: Final = tuple(field.name for field in attrs.fields(HealthInfo) if field.name != "peers")
 
 
-def unheard_of(peer: Peer, agent_type: AgentType | None, now: float) -> HealthInfo:
-    """Return what is said of a peer that is away and has never answered."""
+def never_answered(peer: Peer, agent_type: AgentType | None, now: float) -> HealthInfo:
+    """Return the health of a peer that has never answered: all counts 0, engine and version unknown."""
     moment = timestamp(now)
     return HealthInfo(
         name=peer.name,
         agent_type=(agent_type or AgentType.VIRTUAL).value,
-        connected=False,
         start_time=moment,
         current_time=moment,
         last_updated=moment,
-        engine="unknown",
-        version="unknown",
+        engine=UNKNOWN,
+        version=UNKNOWN,
     )
 
 
+def not_connected(health: HealthInfo) -> HealthInfo:
+    """Return the health of an agent that is not connected: so is nobody behind it, as far as we know."""
+    peers = {name: not_connected(peer) for name, peer in health.peers.items()}
+    return attrs.evolve(health, connected=False, peers=peers)
+
+
+@attrs.frozen
+class Reading:
+    """How far the health of one agent in a tree can be trusted.
+
+    Attributes:
+        state: ``connected``; ``no answer``: connected, but it or an agent on the way there did not answer in time;
+            ``away``: it or an agent on the way is not connected.
+        age: Seconds since the figures were received from it, or None if they never were.
+    """
+
+    state: str
+    age: float | None
+
+
+def read_state(health: HealthInfo, parent: HealthInfo | None, above: Reading | None) -> Reading:
+    """Return how far the health of one agent can be trusted.
+
+    Ages are differences of two times of the same clock: an agent stamps what it receives, and its own figures. They add up
+    along the path.
+
+    Args:
+        health: The health.
+        parent: The health of the agent that asked it, or None for the root of the tree.
+        above: The reading of that agent.
+    """
+    if parent is None or above is None:
+        return Reading(CONNECTED if health.connected else AWAY, 0.0)
+    is_known = (health.engine, health.version) != (UNKNOWN, UNKNOWN) and above.age is not None
+    age = None
+    if is_known and above.age is not None:
+        age = above.age + max(0.0, _seconds_between(health.last_updated, parent.current_time))
+    if not health.connected or above.state == AWAY:
+        return Reading(AWAY, age)
+    if age is None or age >= FRESH_SECONDS:
+        return Reading(NO_ANSWER, age)
+    return Reading(CONNECTED, age)
+
+
+def _seconds_between(earlier: str, later: str) -> float:
+    try:
+        return (_parse_time(later) - _parse_time(earlier)).total_seconds()
+    except ValueError:  # it looks like a time and is none, such as the 31st of February
+        return 0.0
+
+
+def _parse_time(text: str) -> datetime:
+    # Nanoseconds are more digits than Python reads.
+    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+
+
 def patience(visited: Collection[str]) -> float:
-    """Return how many seconds a sweep waits for answers, by the number of agents it has passed already."""
+    """Return how many seconds to wait for answers, by the number of agents that the question has passed."""
     return LEVEL_SECONDS[len(visited)] if len(visited) < len(LEVEL_SECONDS) else LAST_LEVEL_SECONDS
 
 
@@ -233,13 +308,13 @@ def whom_to_ask(
     asker: str | None,
     visited: Collection[str],
 ) -> list[Peer]:
-    """Choose the peers that a sweep goes on to: those behind us that it has not passed yet.
+    """Choose the peers to ask: those behind us that the question has not passed yet.
 
     Args:
         me: What we are.
         known: All peers that are known, with what they registered as.
-        asker: Name of the agent that asked us, or None if the sweep begins here.
-        visited: Names of the agents that it has passed.
+        asker: Name of the agent that asked us, or None if the question begins here.
+        visited: Names of the agents that the question has passed.
 
     """
     if me.is_leaf:

@@ -1,10 +1,10 @@
-"""Paths of operations: which way a question about a far agent goes, and who may ask it.
+"""Paths of operations: the way to an agent further away, and who may ask it.
 
 A path of diagnostics or restart is relative to the agent that reads it: empty, or that agent's own name, stands for itself;
 otherwise the first element is the next hop. Source: the protocol page *operations*, section 2.1.
 
-Who may ask: only agents on the portal's side of us (security cases R2 and R19). A portal asks its provider how it is and a
-cluster asks its scheduler, never the other way round, and portals tell portals nothing.
+Who may ask: only agents on the portal's side of us (security cases R2 and R19). A portal may ask its provider, and a cluster
+its scheduler, never the other way round; portals do not answer each other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..agent_type import AgentType
 from ..errors import RefusedError
 from ..text import quoted
 
-LONGEST_PATH: Final = 1_000
+MAX_PATH_CHARACTERS: Final = 1_000
 """Characters of a path; more than any network is deep."""
 
 _RANK: Final[Mapping[AgentType, int]] = {
@@ -71,13 +71,13 @@ def follow(path: str, me: str, *, is_leaf: bool, peers: Iterable[Peer]) -> Here 
         path: Names joined by dots, each perhaps with ``@zone``.
         me: Name of the agent that reads it.
         is_leaf: Whether that passes nothing on.
-        peers: Whom it knows.
+        peers: The peers that it knows.
 
     Raises:
         RefusedError: The path leads nowhere.
 
     """
-    if len(path) > LONGEST_PATH:
+    if len(path) > MAX_PATH_CHARACTERS:
         raise RefusedError(f"A path of {len(path)} characters is longer than any network is deep")
     if not path:
         return Here()
@@ -93,7 +93,7 @@ def follow(path: str, me: str, *, is_leaf: bool, peers: Iterable[Peer]) -> Here 
         raise RefusedError(f"{me!r} knows no peer {quoted(elements[0])}, where the path {quoted(path)} leads")
     if len(found) > 1:
         zones = ", ".join(sorted(str(peer) for peer in found))
-        raise RefusedError(f"{me!r} knows {quoted(name)} in several zones: say one of {zones}")
+        raise RefusedError(f"{me!r} knows {quoted(name)} in several zones: use one of {zones}")
     return Onward(found[0], ".".join(elements[1:]), names[-1][0])
 
 

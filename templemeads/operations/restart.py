@@ -1,4 +1,4 @@
-"""Restart: what a request from a peer, or from an operator, comes to.
+"""Restart: what a request for a restart from a peer or from an operator leads to.
 
 Source: the protocol pages *operations*, section 3, and *newer-protocol*, section 10.5; security case R2.
 """
@@ -41,7 +41,7 @@ class RestartType(enum.Enum):
         raise RefusedError(f"There is no restart type {quoted(text)}: it is soft or hard")
 
 
-LONGEST_WORD: Final = 40
+MAX_TYPE_CHARACTERS: Final = 40
 """Characters of a restart type that are passed on."""
 
 
@@ -54,27 +54,33 @@ class PassOn:
 
 
 def decide(
-    destination: str, restart_type: str, me: str, *, is_leaf: bool, peers: Iterable[Peer], from_peer: bool
+    destination: str,
+    restart_type: str,
+    me: str,
+    *,
+    is_leaf: bool,
+    peers: Iterable[Peer],
+    needs_destination: bool,
 ) -> RestartType | PassOn:
-    """Say what a request for a restart comes to: a restart of this agent, or a request to the next one.
+    """Decide about a request for a restart: a restart of this agent, or a request to the next one.
 
-    The type is looked at by the agent that restarts, not by those on the way.
+    The agent that restarts checks the type, not those on the way.
 
     Args:
         destination: The path, relative to this agent.
         restart_type: The word that came with it.
         me: Name of this agent.
         is_leaf: Whether it passes nothing on.
-        peers: Whom it knows.
-        from_peer: Whether a peer asks, rather than an operator on this machine.
+        peers: The peers that it knows.
+        needs_destination: Whether an empty path is refused, as it is from peers unless a setting allows it.
 
     Raises:
-        RefusedError: The path leads nowhere, or is empty and from a peer, or the type is unknown.
+        RefusedError: The path leads nowhere, or is empty and must not be, or the type is unknown.
 
     """
-    if from_peer and not destination:
+    if needs_destination and not destination:
         raise RefusedError("A restart needs a destination: the name of the agent to be restarted")
-    if len(restart_type) > LONGEST_WORD:
+    if len(restart_type) > MAX_TYPE_CHARACTERS:
         raise RefusedError(f"There is no restart type {quoted(restart_type)}")
     match follow(destination, me, is_leaf=is_leaf, peers=peers):
         case Here():

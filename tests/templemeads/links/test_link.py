@@ -165,6 +165,17 @@ async def test_control_commands_for_a_peer_that_does_not_read_are_bounded(autoju
         assert agent.statistics().dropped == 5
 
 
+async def test_text_that_has_no_utf8_form_is_replaced_and_the_connection_stays(autojump_clock):
+    async with open_scripted(echo) as (agent, peer):
+        await peer.introduce()
+        agent.peers.send(PORTAL, '{"Error":{"error":"caf\udce9"}}')
+        agent.peers.send(PORTAL, '{"Error":{"error":"next"}}')
+        assert await peer.hear_kind(Error) == Error("caf?")
+        assert await peer.hear_kind(Error) == Error("next")
+        await peer.say(Put(put_job()))
+        assert (await peer.hear_kind(Update)).job.status is Status.COMPLETE
+
+
 class SlowStore(MemoryStore):
     """A store that keeps nothing until the test lets it."""
 

@@ -9,10 +9,18 @@ import trio.lowlevel
 
 from templemeads import AgentType, Envelope, Limits, PeerNotFoundError, RefusedError
 from templemeads.grammar import Notification
-from templemeads.jobs.commands import DiagnosticsRequest, HealthCheck, HealthResponse, Notify, Restart, encode
+from templemeads.jobs.commands import (
+    DiagnosticsRequest,
+    Error,
+    HealthCheck,
+    HealthResponse,
+    Notify,
+    Restart,
+    encode,
+)
 from templemeads.logcontext import RecentLogs
-from templemeads.operations.health import HealthInfo
-from templemeads.operations.operations import RESTART_SECONDS
+from templemeads.operations.health import HealthInfo, Reading, read_state
+from templemeads.operations.operations import MAX_RESTARTS_WATCHED, RESTART_SECONDS
 from templemeads.testing.networks import open_chain
 
 NAMES = ("waldur", "brics", "notebook", "shared")
@@ -31,6 +39,14 @@ def tree(health):
     return {health.name: [tree(peer) for peer in health.peers.values()]}
 
 
+def states(health, parent=None, above=None):
+    reading = read_state(health, parent, above)
+    found = {health.name: reading.state}
+    for peer in health.peers.values():
+        found |= states(peer, health, reading)
+    return found
+
+
 async def put(chain, text="add_user fred.proj.waldur"):
     return await (await chain.first.submit(f"{chain.path} {text}")).wait()
 
@@ -43,7 +59,7 @@ async def test_a_sweep_from_the_portal_finds_everybody_behind_it(autojump_clock)
         shared = health.peers["brics"].peers["notebook"].peers["shared"]
         assert (shared.agent_type, shared.total_completed, shared.job_time_count) == ("Instance", 1, 1)
         assert shared.active_jobs == 1
-        assert health.peers["brics"].inflight_jobs == 2
+        assert health.peers["brics"].inflight_jobs == 1
 
 
 async def test_a_sweep_does_not_go_towards_the_portal(autojump_clock):
@@ -68,7 +84,8 @@ async def test_a_peer_that_is_away_shows_its_last_health_as_not_connected(autoju
         await chain["waldur"].wait_gone("brics")
         started = trio.current_time()
         health = await chain["waldur"].operations.health()
-        assert health.peers["brics"].connected is False
+        assert list(states(health).values()) == ["connected", "away", "away"]
+        assert not health.peers["brics"].peers["notebook"].connected
         assert tree(health) == {"waldur": [{"brics": [{"notebook": []}]}]}
         assert trio.current_time() == started  # nobody to wait for
 
@@ -76,11 +93,29 @@ async def test_a_peer_that_is_away_shows_its_last_health_as_not_connected(autoju
 async def test_a_silent_agent_far_away_costs_no_level_above_its_answer(autojump_clock):
     async with open_chain(*NAMES, handler=done) as chain:
         silent = chain["shared"].operations
-        silent._take_question = lambda peer, command: None
+        silent.questions.receive_question = lambda peer, command: None
         started = trio.current_time()
         health = await chain["waldur"].operations.health()
-        assert tree(health) == {"waldur": [{"brics": [{"notebook": []}]}]}
+        assert tree(health) == {"waldur": [{"brics": [{"notebook": [{"shared": []}]}]}]}
+        assert list(states(health).values()) == ["connected", "connected", "connected", "no answer"]
         assert trio.current_time() - started == pytest.approx(0.3)
+
+
+async def test_an_agent_that_hangs_is_shown_with_the_age_of_its_last_answer(autojump_clock):
+    async with open_chain(*NAMES, handler=done) as chain:
+        await chain["waldur"].operations.health()
+        chain["notebook"].operations.questions.receive_question = lambda peer, command: None
+        await trio.sleep(180)
+        health = await chain["waldur"].operations.health()
+        assert list(states(health).values()) == ["connected", "connected", "no answer", "no answer"]
+        brics = health.peers["brics"]
+        root = Reading("connected", 0.0)
+        above = read_state(brics, health, root)
+        notebook = read_state(brics.peers["notebook"], brics, above)
+        shared = read_state(brics.peers["notebook"].peers["shared"], brics.peers["notebook"], notebook)
+        assert above.age == pytest.approx(0, abs=0.5)
+        assert notebook.age == pytest.approx(180, abs=1)
+        assert shared.age == pytest.approx(180, abs=1)
 
 
 async def test_answers_that_nobody_asked_for_or_of_another_name_are_refused(autojump_clock):
@@ -90,16 +125,19 @@ async def test_answers_that_nobody_asked_for_or_of_another_name_are_refused(auto
         send_to_neighbour(below, encode(HealthResponse(health)))
         await trio.sleep(1)
         assert chain["waldur"].statistics().refused == {"unasked": 1}
-        chain["shared"].operations._sweep = renamed(chain["shared"].operations)
-        assert tree(await chain["waldur"].operations.health()) == {"waldur": []}
+        chain["shared"].operations.questions.health = renamed(chain["shared"].operations)
+        assert states(await chain["waldur"].operations.health()) == {
+            "waldur": "connected",
+            "shared": "no answer",
+        }
         assert chain["waldur"].statistics().refused == {"unasked": 2}
 
 
 def renamed(operations):
-    async def sweep(asker, visited):
+    async def health(asker, visited):
         return HealthInfo.from_json(operations.own_health().to_json() | {"name": "somebody"})
 
-    return sweep
+    return health
 
 
 async def test_a_list_of_visited_agents_has_a_limit(autojump_clock):
@@ -113,7 +151,7 @@ async def test_a_list_of_visited_agents_has_a_limit(autojump_clock):
 
 async def test_a_flood_of_questions_is_answered_a_few_at_a_time(autojump_clock):
     async with open_chain(*NAMES[:3], handler=done) as chain:
-        chain["notebook"].operations._take_question = lambda peer, command: None
+        chain["notebook"].operations.questions.receive_question = lambda peer, command: None
         above = chain["waldur"]
         for _ in range(50):
             send_to_neighbour(above, encode(HealthCheck()))
@@ -143,7 +181,7 @@ async def test_a_late_report_is_answered_with_an_older_one_and_none_at_all_with_
     async with open_chain("waldur", "shared", handler=done) as chain:
         operations = chain["waldur"].operations
         first = await operations.diagnostics("shared")
-        chain["shared"].operations._take_question = lambda peer, command: None
+        chain["shared"].operations.questions.receive_question = lambda peer, command: None
         assert await operations.diagnostics("shared") == first
         started = trio.current_time()
         with pytest.raises(RefusedError, match=r"did not send its report within 1 s"):
@@ -155,6 +193,40 @@ async def test_a_path_to_nobody_is_refused_at_once(autojump_clock):
     async with open_chain("waldur", "shared", handler=done) as chain:
         with pytest.raises(RefusedError, match="knows no peer"):
             await chain["waldur"].operations.diagnostics("nobody")
+
+
+async def test_an_agent_far_away_reports_that_a_path_leads_nowhere(autojump_clock):
+    async with open_chain(*NAMES, handler=done) as chain:
+        for ask in (chain["waldur"].operations.diagnostics, chain["waldur"].operations.restart):
+            started = trio.current_time()
+            with pytest.raises(RefusedError, match=r"'notebook' knows no peer \"nobody\""):
+                await ask("brics.notebook.nobody")
+            assert trio.current_time() == pytest.approx(started, abs=0.01)
+        first = await chain["waldur"].operations.diagnostics("brics.notebook.shared")
+        assert first["agent_name"] == "shared"
+
+
+async def test_an_agent_that_refuses_to_restart_reports_why(autojump_clock):
+    async with open_chain(*NAMES, handler=done) as chain:
+        chain["shared"].operations._restarted = trio.current_time()
+        with pytest.raises(RefusedError, match=r"'shared' was restarted less than 60 s ago"):
+            await chain["waldur"].operations.restart("brics.notebook.shared")
+
+
+async def test_an_error_about_nothing_that_was_asked_is_logged_only(autojump_clock, caplog):
+    async with open_chain("waldur", "shared", handler=done) as chain:
+        send_to_neighbour(chain["shared"], encode(Error("diagnostics of '': no")))
+        await trio.sleep(1)
+        assert "reports an error: diagnostics of '': no" in caplog.text
+        assert (await chain["waldur"].operations.diagnostics("shared"))["agent_name"] == "shared"
+
+
+async def test_a_flood_of_restarts_to_pass_on_is_refused(autojump_clock):
+    async with open_chain(*NAMES[:3], handler=done) as chain:
+        for _ in range(MAX_RESTARTS_WATCHED + 3):
+            send_to_neighbour(chain["waldur"], encode(Restart("x", "notebook")))
+        await trio.sleep(1)
+        assert chain["brics"].statistics().refused["restart"] >= 3
 
 
 async def test_a_report_shows_the_log_but_not_what_concerns_other_peers(autojump_clock, caplog):
@@ -223,7 +295,7 @@ async def test_a_notification_travels_to_the_end_of_its_path_and_back_up(autojum
     async with open_chain(*NAMES, handler=done) as chain:
         seen = {}
         for name in NAMES:
-            chain[name].operations._on_notification = keep(seen, name)
+            chain[name].operations.notifier.handler = keep(seen, name)
         chain["waldur"].operations.notify("waldur.brics.notebook.shared user_added fred.proj.waldur")
         chain["shared"].operations.notify("shared.notebook.brics.waldur user_removed fred.proj.waldur")
         await trio.sleep(1)
@@ -256,7 +328,7 @@ async def test_one_that_cannot_be_sent_is_an_error_and_counted(autojump_clock):
 async def test_one_that_ends_where_it_begins_goes_to_ones_own_handler(autojump_clock):
     async with open_chain("waldur", "shared", handler=done) as chain:
         seen = {}
-        chain["shared"].operations._on_notification = keep(seen, "shared")
+        chain["shared"].operations.notifier.handler = keep(seen, "shared")
         chain["shared"].operations.notify("waldur.shared user_added fred.proj.waldur")
         await trio.lowlevel.checkpoint()
         await trio.sleep(1)
@@ -268,7 +340,7 @@ async def test_a_handler_of_notifications_that_fails_harms_nobody(autojump_clock
         raise ValueError("oh")
 
     async with open_chain("waldur", "shared", handler=done) as chain:
-        chain["shared"].operations._on_notification = broken
+        chain["shared"].operations.notifier.handler = broken
         chain["waldur"].operations.notify("waldur.shared user_added fred.proj.waldur")
         await trio.sleep(1)
         assert (await put(chain)).result() == "done"
@@ -310,3 +382,24 @@ async def test_a_soft_restart_over_the_wire_ends_jobs_and_makes_connections_anew
         assert not chain["shared"].operations.exit_asked.is_set()
         report = await chain["waldur"].operations.diagnostics("shared")
         assert report["failed_jobs"] == report["running_jobs"] == []
+
+
+@pytest.mark.parametrize(
+    ("is_allowed", "declared", "restarts"),
+    [
+        (True, AgentType.PORTAL, True),
+        (True, None, False),
+        (True, AgentType.SCHEDULER, False),
+        (False, AgentType.PORTAL, False),
+    ],
+)
+async def test_a_restart_without_destination_needs_the_setting_and_a_declared_peer_nearer_to_the_portal(
+    autojump_clock, is_allowed, declared, restarts
+):
+    async with open_chain("waldur", "shared", handler=done) as chain:
+        shared = chain["shared"]
+        shared.operations._restart_without_destination = is_allowed
+        shared.peers.states[0].declared = declared
+        send_to_neighbour(chain["waldur"], encode(Restart("hard", "")))
+        await trio.sleep(1)
+        assert shared.operations.exit_asked.is_set() is restarts

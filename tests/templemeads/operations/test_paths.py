@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from paddington import Peer
 from templemeads import AgentType, RefusedError
-from templemeads.operations.paths import LONGEST_PATH, Here, Onward, follow, may_ask
+from templemeads.operations.paths import MAX_PATH_CHARACTERS, Here, Onward, follow, may_ask
 
 PEERS = [
     Peer("provider"),
@@ -33,14 +33,14 @@ def test_a_path_begins_here_or_with_a_peer(path, expected):
     ("path", "why"),
     [
         ("stranger", "knows no peer"),
-        ("cluster", "several zones: say one of cluster@external, cluster@internal"),
+        ("cluster", "several zones: use one of cluster@external, cluster@internal"),
         ("provider@elsewhere", "knows no peer"),
         ("provider..x", "not a name"),
         ("provider.x@", "not a name"),
         ("provider.@z", "not a name"),
         ("a@b@c", "not a name"),
         ("." * 3, "not a name"),
-        ("x" * (LONGEST_PATH + 1), "longer than any network"),
+        ("x" * (MAX_PATH_CHARACTERS + 1), "longer than any network"),
     ],
 )
 def test_a_path_that_leads_nowhere_says_why(path, why):

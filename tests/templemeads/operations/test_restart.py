@@ -8,7 +8,7 @@ PEERS = [Peer("provider"), Peer("cluster", "internal")]
 
 
 def ask(destination, word="soft", *, from_peer=True, is_leaf=False):
-    return decide(destination, word, "me", is_leaf=is_leaf, peers=PEERS, from_peer=from_peer)
+    return decide(destination, word, "me", is_leaf=is_leaf, peers=PEERS, needs_destination=from_peer)
 
 
 def test_an_empty_destination_is_this_agent_for_an_operator_and_refused_from_a_peer():
