@@ -100,6 +100,7 @@ class Agent:
         exchange: Its boards.
         portal_routes: Which portal lies behind which peer.
         operations: Its health, diagnostics, restarts and notifications.
+        handler_threads: The worker threads of plain `def` handlers.
 
     """
 
@@ -128,6 +129,7 @@ class Agent:
         self.observers.add(_DiagnosticsObserver(self.operations))
         self.observers.add(JobLog(self.name))
         self._dispatch = Dispatch(config, self._executor, self.peers, self.portal_routes, self.operations)
+        self.handler_threads = trio.CapacityLimiter(config.limits.handler_threads)
         self._service: Service | None = None
 
     def __repr__(self) -> str:
