@@ -63,7 +63,6 @@ async def run_agent(
 
     Raises:
         ConfigError, StoreError, paddington.PaddingtonError: As for `open_agent`.
-
     """
     with (
         patient_collector(),
@@ -120,7 +119,6 @@ class Daemon:
         load: Reads it.
         recent_logs: The latest log records, for diagnostics.
         on_notification: Called for each notification that ends here; by default it is logged.
-
     """
 
     socket: Path
@@ -135,7 +133,6 @@ class Daemon:
         Raises:
             ConfigError: The control socket or the health endpoint cannot be served.
             StoreError, paddington.PaddingtonError: As for `open_agent`.
-
         """
         async with trio.open_nursery() as nursery:
             hangups, reload_asked = trio.open_memory_channel[None](1)

@@ -36,7 +36,6 @@ class TotalsView:
         failed: Jobs that ended with an error.
         expired: Jobs that expired while their handler ran.
         slow: Finished jobs whose handler took more than ten seconds.
-
     """
 
     completed: int
@@ -63,7 +62,6 @@ class StoreView:
         commits: Commits.
         changes: Committed changes.
         seconds: Time spent in commits.
-
     """
 
     waiting: int
@@ -93,7 +91,6 @@ class PeerView:
         sent_bytes: Bytes sent on this connection.
         received: Payloads received on this connection.
         sent: Payloads sent on this connection.
-
     """
 
     name: str
@@ -115,7 +112,7 @@ class PeerView:
 
     @property
     def label(self) -> str:
-        """``name@zone``."""
+        """`name@zone`."""
         return f"{self.name}@{self.zone}"
 
 
@@ -146,7 +143,6 @@ class AgentView:
         refused: Refused commands and callers, by reason.
         store: What the store has done.
         peers: All configured peers.
-
     """
 
     agent: str
@@ -183,7 +179,6 @@ def agent_view(agent: Agent, counts: PutCounts) -> AgentView:
     Args:
         agent: The agent.
         counts: What has watched it since it was started.
-
     """
     figures, store, own = agent.statistics(), agent.store_statistics(), agent.operations.own_health()
     states = Counter(job.status.value.lower() for board in agent.boards.values() for job in board)
@@ -255,9 +250,8 @@ class JobFilter:
 
     Attributes:
         states: States in lower case; empty for all.
-        peer: ``name`` or ``name@zone`` of the peer whose board it is, or None for all.
+        peer: `name` or `name@zone` of the peer whose board it is, or None for all.
         text: What the command contains.
-
     """
 
     states: frozenset[str] = frozenset()
@@ -298,7 +292,6 @@ def job_view(peer: Peer, job: Job, now: float) -> dict[str, Any]:
         peer: The peer whose board it is on.
         job: The job.
         now: Seconds since 1970 UTC.
-
     """
     return job.to_json() | {
         "board": str(peer),

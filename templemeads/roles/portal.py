@@ -1,10 +1,10 @@
 """The portal agent: submits jobs for its web portal, and answers other portals that ask for resources it offers.
 
-    web portal -> bridge -> portal -> provider -> …          ``submit``
+    web portal -> bridge -> portal -> provider -> …          `submit`
     other portal -> portal -> bridge -> web portal           instructions for an offered resource
 
 A bridge may submit and change offerings, and nothing else. Another portal may ask about a resource that is offered to it,
-for identifiers that are its own: which portal asks follows from the zone of the link, ``<asking portal>><this portal>``.
+for identifiers that are its own: which portal asks follows from the zone of the link, `<asking portal>><this portal>`.
 Errors have the texts of existing portals, since web portals read them.
 """
 
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("templemeads.roles.portal")
 
 OPTIONS: Final = ("offerings-file",)
-"""The options under ``[extras]``."""
+"""The options under `[extras]`."""
 
 AWARD_EVENTS: Final = {
     CreateProject: "award_added",
@@ -90,7 +90,6 @@ class Portal:
 
     Args:
         table: Handlers that come before those of the portal.
-
     """
 
     hosts_virtual_agents = True
@@ -334,7 +333,6 @@ def check_asker(envelope: Envelope, sender: AgentType | None) -> None:
 
     Raises:
         JobError: Something else asks, or for somebody else's project.
-
     """
     instruction = envelope.job.instruction
     if sender is not AgentType.PORTAL:
@@ -365,7 +363,6 @@ def checked_answer(value: Any, instruction: Instruction) -> Any:
 
     Raises:
         JobError: It is of another form, or there is none.
-
     """
     if value is None:
         raise JobError("No result available", kind="invalid")
@@ -399,7 +396,6 @@ async def run(config: AgentConfig) -> None:
 
     Raises:
         ConfigError: The configuration is of another type, or the list of offerings cannot be read.
-
     """
     from ..daemon.run import run_agent
     from .role import require_type

@@ -3,9 +3,9 @@
 A writer task gathers the changes that come while a commit runs and commits them together in a worker thread. So a busy
 agent pays for a few large commits, and a quiet one commits at once. All access to the engine is in that one thread.
 
-A commit that fails for a passing reason (`StoreBusyError`) is tried again until ``patience`` is over; answers are late then,
+A commit that fails for a passing reason (`StoreBusyError`) is tried again until `patience` is over; answers are late then,
 and nothing is lost. When a commit fails for good, nobody was told of its changes. The store refuses everything from then
-on and its ``with`` block ends with the `StoreError`, which ends the agent; after a restart it goes on from the last commit.
+on and its `with` block ends with the `StoreError`, which ends the agent; after a restart it goes on from the last commit.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Engine(Protocol):
     """A database. Every method is called in a worker thread, never two at a time."""
 
     title: str
-    """What to call it in messages, such as ``The store /var/lib/agent/boards.db``."""
+    """What to call it in messages, such as `The store /var/lib/agent/boards.db`."""
 
     advice: str
     """What to do when it fails for good."""
@@ -57,7 +57,6 @@ class Engine(Protocol):
 
         Raises:
             StoreError: They cannot be read.
-
         """
 
     def start_rows(self) -> Sequence[StartRow]:
@@ -65,7 +64,6 @@ class Engine(Protocol):
 
         Raises:
             StoreError: They cannot be read.
-
         """
 
     def commit(self, batch: Batch) -> None:
@@ -74,7 +72,6 @@ class Engine(Protocol):
         Raises:
             StoreBusyError: It failed for a reason that may pass.
             StoreError: It failed.
-
         """
 
     def interrupt(self) -> None:
@@ -186,7 +183,6 @@ class GroupCommit:
 
         Raises:
             StoreError: A commit failed.
-
         """
         while True:
             await self._work.wait()
@@ -272,15 +268,14 @@ class GroupCommit:
 
 @asynccontextmanager
 async def open_engine(connect: Callable[[], Engine], *, patience: float) -> AsyncIterator[BoardStore]:
-    """Open an engine, and commit to it in a task until the ``with`` block ends.
+    """Open an engine, and commit to it in a task until the `with` block ends.
 
     Args:
         connect: Opens the engine; called in a thread. If it raises `StoreBusyError`, it is called again.
         patience: Seconds for which a commit, and opening, is tried again after a failure that may pass.
 
     Raises:
-        StoreError: The engine cannot be opened; or, from the ``with`` block, a commit failed.
-
+        StoreError: The engine cannot be opened; or, from the `with` block, a commit failed.
     """
     store = GroupCommit(await _connect_patiently(connect, patience), patience=patience)
     try:

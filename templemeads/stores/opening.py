@@ -20,12 +20,11 @@ def open_store(
     """Return what opens the store that a setting names; call it with the agent's name.
 
     Args:
-        setting: ``memory:`` (or None), ``sqlite:///path``, ``postgresql://…``, or the path of an SQLite file as a `Path`.
+        setting: `memory:` (or None), `sqlite:///path`, `postgresql://…`, or the path of an SQLite file as a `Path`.
         patience: Seconds for which a commit is tried again after a failure that may pass.
 
     Raises:
         ConfigError: It is no such setting.
-
     """
     place = Path(setting) if isinstance(setting, os.PathLike) else parse_store(setting)
     if place is None:
@@ -50,7 +49,6 @@ def connect(setting: str, agent: str, *, must_exist: bool = False) -> Engine:
     Raises:
         ConfigError: It is no such setting.
         StoreError: It is in use, is not there, or cannot be opened.
-
     """
     place = parse_store(setting)
     if place is None:

@@ -2,14 +2,14 @@
 
 The driver cannot run under trio, so it runs in group commit's worker thread. One commit is one transaction of a few
 statements over arrays, sent in a pipeline: one round trip, whatever the number of jobs. Durability is that of the server
-(``synchronous_commit`` and the like are left as they are set).
+(`synchronous_commit` and the like are left as they are set).
 
 Three things keep what was confirmed safe. A lock in the database keeps a second agent of the same name out. Each commit
 carries its number, and a transaction with any other number than the next one fails, so an agent whose lock was lost can
 write nothing. And after a lost connection the number tells whether the last commit was made, or whether the server went
 back behind what it had confirmed (a failover to a standby that lagged).
 
-Needs the extra ``postgresql``.
+Needs the extra `postgresql`.
 """
 
 from __future__ import annotations
@@ -318,14 +318,13 @@ def connect_postgresql(url: str, agent: str, *, must_exist: bool = False) -> Pos
     """Open the rows of an agent; the tables are made if they are not there.
 
     Args:
-        url: ``postgresql://user@host/database``, with any parameters that libpq knows; several hosts may be named.
+        url: `postgresql://user@host/database`, with any parameters that libpq knows; several hosts may be named.
         agent: The agent's name.
         must_exist: Refuse when there are no rows of this agent yet.
 
     Raises:
         StoreBusyError: The server does not answer, or takes no writes, at the moment.
         StoreError: It cannot be used.
-
     """
     if psycopg is None:
         raise StoreError(
@@ -346,9 +345,8 @@ async def open_postgresql_store(
         patience: Seconds to wait for a server that restarts, fails over, is full or cannot be reached.
 
     Raises:
-        StoreError: It is in use, newer than this software, or cannot be opened; or, from the ``with`` block, a commit
+        StoreError: It is in use, newer than this software, or cannot be opened; or, from the `with` block, a commit
             failed.
-
     """
     async with open_engine(lambda: connect_postgresql(url, agent), patience=patience) as store:
         yield store

@@ -33,7 +33,6 @@ class BoardStore(Protocol):
 
         Raises:
             StoreError: They cannot be read.
-
         """
 
     def write(self, changes: Sequence[Write | Erase]) -> int:
@@ -41,7 +40,6 @@ class BoardStore(Protocol):
 
         Raises:
             StoreError: A commit has failed before, so the store takes no more changes.
-
         """
 
     def is_committed(self, ticket: int) -> bool:
@@ -52,7 +50,6 @@ class BoardStore(Protocol):
 
         Raises:
             StoreError: They never will be.
-
         """
 
     async def count_start(self, peer: Peer, job_id: UUID) -> int:
@@ -63,7 +60,6 @@ class BoardStore(Protocol):
 
         Raises:
             StoreError: The count cannot be committed.
-
         """
 
     def starts(self, peer: Peer, job_id: UUID) -> int:
@@ -86,7 +82,6 @@ class StoreStatistics:
         changes: Changes committed since the start.
         seconds: Time spent in commits since the start.
         problem: Why commits have to wait at the moment, or None.
-
     """
 
     waiting: int = 0
@@ -97,12 +92,11 @@ class StoreStatistics:
 
 
 class OpenStore(Protocol):
-    """Opens the store of an agent for as long as a ``with`` block lasts."""
+    """Opens the store of an agent for as long as a `with` block lasts."""
 
     def __call__(self, agent: str) -> AbstractAsyncContextManager[BoardStore]:
         """Open the store of the agent with this name.
 
         Raises:
             StoreError: It is in use, or belongs to another agent, or cannot be read.
-
         """

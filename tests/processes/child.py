@@ -3,8 +3,8 @@
     python -m tests.processes.child CONFIG LEDGER
 
 On standard input come jobs as JSON, one a line, to be put; on standard output goes, one JSON object a line, what became
-of them: ``{"up": port}``, ``{"accepted": id}``, ``{"told": id, "state": …, "result": …}``, ``{"refused": id, "reason": …}``.
-Handlers write each call to the ledger, which outlives them: ``{"begun": id, …}`` and ``{"ended": id, …}``.
+of them: `{"up": port}`, `{"accepted": id}`, `{"told": id, "state": …, "result": …}`, `{"refused": id, "reason": …}`.
+Handlers write each call to the ledger, which outlives them: `{"begun": id, …}` and `{"ended": id, …}`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def note(ledger: Path, **line: Any) -> None:
 
 
 def handler_with(ledger: Path, name: str) -> Handler:
-    """Make a handler that works as long as the user's name says: ``w250`` is 250 ms, ``s…`` shields, ``x…`` exits."""
+    """Make a handler that works as long as the user's name says: `w250` is 250 ms, `s…` shields, `x…` exits."""
 
     async def handle(envelope: Envelope) -> Job:
         job, user = envelope.job, envelope.job.instruction.user.username

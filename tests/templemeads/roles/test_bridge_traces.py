@@ -44,7 +44,14 @@ class Site:
     def add(self, kind, value):
         """The feed of events."""
 
-    async def answer_of(self, job):
+    @property
+    def agent(self):
+        return self
+
+    def now(self):
+        return 2_000_000_000
+
+    async def answer_of(self, job, report):
         await trio.testing.wait_all_tasks_blocked()
         return job.completed(self.answer) if self.answer else job.errored("ManagedProjectRejectedError: no")
 
