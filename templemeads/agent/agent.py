@@ -205,7 +205,14 @@ class Agent:
             )
         return await self.peer(agents[1], zone).put_job(job)
 
-    async def ask(self, command: str, *, zone: str | None = None, lifetime: float | None = None) -> Any:
+    async def ask(
+        self,
+        command: str,
+        *,
+        zone: str | None = None,
+        lifetime: float | None = None,
+        expected: type[Any] | None = None,
+    ) -> Any:
         """Put a job, wait for it, and return the value of its result.
 
         Inside a handler the job expires no later than the handler's own job, and is deleted when the handler is cancelled.
@@ -216,13 +223,15 @@ class Agent:
                 peer of that name.
             lifetime: Seconds until the job expires. By default all that the handler's job has left, or two minutes
                 outside a handler.
+            expected: The type that the value must have, such as ``UserMapping``; any other is an error.
 
         Raises:
-            JobError: The job failed, expired or cannot be sent; `JobError.origin` is the agent where that happened.
+            JobError: The job failed, expired or cannot be sent, or its value is of a wrong type;
+                `JobError.origin` is the agent where that happened.
             ParseError: The command is not in the grammar.
 
         """
-        return await ask(self, command, zone=zone, lifetime=lifetime)
+        return await ask(self, command, zone=zone, lifetime=lifetime, expected=expected)
 
     def offer(self, names: Iterable[Peer]) -> None:
         """Answer to these names beside the agent's own, and to no others: it is then all these virtual agents.

@@ -166,6 +166,11 @@ class Handlers:
     def __contains__(self, instruction: object) -> bool:
         return instruction in self._table
 
+    def runs_in_thread(self, instruction: type[Instruction]) -> bool:
+        """Whether the handler for an instruction is a plain function, which is run in a thread."""
+        entry = self._table.get(instruction)
+        return entry is not None and not entry.is_async
+
     async def __call__(self, envelope: Envelope) -> Job:
         """Run the handler for the job's instruction.
 
@@ -203,8 +208,8 @@ class Handlers:
         keyword = instruction.keyword
         if instruction in self._table:
             raise ValueError(
-                f"The handler {name} cannot be entered: there is a handler for {keyword} already: "
-                f"{_located(self._table[instruction].function)}"
+                f"There is a handler for {keyword} already: {_located(self._table[instruction].function)}; "
+                f"{name} is another one"
             )
         fields = instruction.__match_args__
         try:

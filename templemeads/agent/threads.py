@@ -74,14 +74,23 @@ class BlockingEnvelope:
         """
         self._from_thread(partial(self._envelope.progress, message))
 
-    def ask(self, command: str, *, zone: str | None = None, lifetime: float | None = None) -> Any:
+    def ask(
+        self,
+        command: str,
+        *,
+        zone: str | None = None,
+        lifetime: float | None = None,
+        expected: type[Any] | None = None,
+    ) -> Any:
         """Put a job to another agent, wait for it and return its value; see `Agent.ask`.
 
         Raises:
             JobError: The job that was asked failed, or the handler's own job was deleted or has expired.
 
         """
-        return self._from_thread(partial(self._envelope.agent.ask, command, zone=zone, lifetime=lifetime))
+        return self._from_thread(
+            partial(self._envelope.agent.ask, command, zone=zone, lifetime=lifetime, expected=expected)
+        )
 
     def cancel(self) -> None:
         """End what the thread waits for in the agent; called when the wait for the thread is abandoned."""
