@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import math
 import time
 from typing import TYPE_CHECKING
 
@@ -147,12 +146,16 @@ class _StepTimer(trio.abc.Instrument):
 
     def __init__(self) -> None:
         self.longest = 0.0
-        self._since = math.inf
+        self._since = time.perf_counter()  # the step under way began before
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         self._since = time.perf_counter()
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.end_step()
+
+    def end_step(self) -> None:
+        """Measure the step under way."""
         self.longest = max(self.longest, time.perf_counter() - self._since)
 
 
@@ -205,6 +208,7 @@ class _Trial:
                     "If that is an answer, raise JobError instead, or list the class in may_raise."
                 ) from error
         trio.lowlevel.remove_instrument(steps)
+        steps.end_step()
         if steps.longest > MAX_BLOCK_SECONDS:
             raise HandlerError(
                 f"{job.command}\nThe handler blocked the loop for {steps.longest:.1f} seconds: an agent can do nothing else "
