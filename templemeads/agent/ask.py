@@ -84,7 +84,7 @@ async def ask(
     except RefusedError as error:
         raise JobError(str(error), kind="unroutable", origin=agent.name) from error
     except trio.Cancelled:
-        await _withdraw(peer, job)
+        await _withdraw(peer, job)  # noqa: ASYNC102 - it is shielded and has a deadline of its own
         raise
     if expected is None or job.error is not None:
         return job.result()

@@ -15,13 +15,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeVar
 
-import attrs
 import trio
 
 from ..errors import JobError, ParseError, StateError
 from ..jobs.error_info import ErrorInfo
 from ..jobs.job import Job, Status
 from ..operations.notifications import NotificationEnvelope, NotificationHandler
+from ..values import hot_value
 from .envelope import Envelope
 
 _log = logging.getLogger("templemeads.runner")
@@ -228,8 +228,8 @@ def _is_ctrl_c(error: BaseException) -> bool:
 def _text(error: BaseException) -> str:
     try:
         return str(error) or _class_name(error)
-    except BaseException:  # noqa: BLE001 - an exception whose text cannot be made still ends its job only
-        return f"{_class_name(error)} (its message cannot be shown)"
+    except BaseException:  # noqa: BLE001, ASYNC103 - an exception whose text cannot be made still ends its job only
+        return f"{_class_name(error)} (its message cannot be shown)"  # noqa: ASYNC104 - nothing is cancelled here
 
 
 def _word(error: BaseException, name: str) -> str | None:
@@ -248,7 +248,7 @@ def _log_failure(message: str, what: object, error: BaseException) -> None:
         _log.error("%s (the traceback cannot be shown: %s)", message % what, type(problem).__name__)
 
 
-@attrs.frozen
+@hot_value
 class _Shown:
     """A handler by its job, for the log."""
 
