@@ -61,6 +61,7 @@ from .lifespan import lifespan_of
 from .observer import Observer, Observers
 from .own_jobs import OwnJobs
 from .wall import call_notified
+from .watchdog import LoopWatchdog
 
 _log = logging.getLogger("templemeads.agent")
 
@@ -80,6 +81,7 @@ class AgentStatistics:
         jobs: Jobs on all boards.
         refused: Refusals since the start, by reason.
         dropped: Control commands that found no room in the queue to a slow peer.
+        stalls: How often the event loop was blocked since the start.
 
     """
 
@@ -88,6 +90,7 @@ class AgentStatistics:
     jobs: int
     refused: dict[str, int]
     dropped: int
+    stalls: int
 
 
 class Agent:
@@ -101,6 +104,7 @@ class Agent:
         portal_routes: Which portal lies behind which peer.
         operations: Its health, diagnostics, restarts and notifications.
         handler_threads: The worker threads of plain `def` handlers.
+        watchdog: Notices when something blocks the event loop, where `run_agent` runs the agent.
 
     """
 
@@ -130,6 +134,7 @@ class Agent:
         self.observers.add(JobLog(self.name))
         self._dispatch = Dispatch(config, self._executor, self.peers, self.portal_routes, self.operations)
         self.handler_threads = trio.CapacityLimiter(config.limits.handler_threads)
+        self.watchdog = LoopWatchdog(config.limits.stall_seconds)
         self._service: Service | None = None
 
     def __repr__(self) -> str:
@@ -306,6 +311,7 @@ class Agent:
             jobs=sum(map(len, self.exchange.boards.values())),
             refused=self._executor.refusals,
             dropped=self.peers.dropped(),
+            stalls=self.watchdog.stalls,
         )
 
     def refuse(self, peer: Peer, reason: str, message: str) -> None:
