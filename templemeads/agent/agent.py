@@ -61,6 +61,7 @@ from .lifespan import lifespan_of
 from .observer import Observer, Observers
 from .own_jobs import OwnJobs
 from .wall import call_notified
+from .watchdog import LoopWatchdog
 
 _log = logging.getLogger("templemeads.agent")
 
@@ -80,6 +81,7 @@ class AgentStatistics:
         jobs: Jobs on all boards.
         refused: Refusals since the start, by reason.
         dropped: Control commands that found no room in the queue to a slow peer.
+        stalls: How often the event loop was blocked since the start.
 
     """
 
@@ -88,6 +90,7 @@ class AgentStatistics:
     jobs: int
     refused: dict[str, int]
     dropped: int
+    stalls: int
 
 
 class Agent:
@@ -100,6 +103,8 @@ class Agent:
         exchange: Its boards.
         portal_routes: Which portal lies behind which peer.
         operations: Its health, diagnostics, restarts and notifications.
+        handler_threads: The worker threads of plain `def` handlers.
+        watchdog: Notices when something blocks the event loop, where `run_agent` runs the agent.
 
     """
 
@@ -134,6 +139,8 @@ class Agent:
         self.observers.add(_DiagnosticsObserver(self.operations))
         self.observers.add(JobLog(self.name))
         self._dispatch = Dispatch(config, self._executor, self.peers, self.portal_routes, self.operations)
+        self.handler_threads = trio.CapacityLimiter(config.limits.handler_threads)
+        self.watchdog = LoopWatchdog(config.limits.stall_seconds)
         self._service: Service | None = None
 
     def __repr__(self) -> str:
@@ -209,7 +216,14 @@ class Agent:
             )
         return await self.peer(agents[1], zone).put_job(job)
 
-    async def ask(self, command: str, *, zone: str | None = None, lifetime: float | None = None) -> Any:
+    async def ask(
+        self,
+        command: str,
+        *,
+        zone: str | None = None,
+        lifetime: float | None = None,
+        expected: type[Any] | None = None,
+    ) -> Any:
         """Put a job, wait for it, and return the value of its result.
 
         Inside a handler the job expires no later than the handler's own job, and is deleted when the handler is cancelled.
@@ -220,13 +234,15 @@ class Agent:
                 peer of that name.
             lifetime: Seconds until the job expires. By default all that the handler's job has left, or two minutes
                 outside a handler.
+            expected: The type that the value must have, such as ``UserMapping``; any other is an error.
 
         Raises:
-            JobError: The job failed, expired or cannot be sent; `JobError.origin` is the agent where that happened.
+            JobError: The job failed, expired or cannot be sent, or its value is of a wrong type;
+                `JobError.origin` is the agent where that happened.
             ParseError: The command is not in the grammar.
 
         """
-        return await ask(self, command, zone=zone, lifetime=lifetime)
+        return await ask(self, command, zone=zone, lifetime=lifetime, expected=expected)
 
     def offer(self, names: Iterable[Peer]) -> None:
         """Answer to these names beside the agent's own, and to no others: it is then all these virtual agents.
@@ -301,6 +317,7 @@ class Agent:
             jobs=sum(map(len, self.exchange.boards.values())),
             refused=self._executor.refusals,
             dropped=self.peers.dropped(),
+            stalls=self.watchdog.stalls,
         )
 
     def refuse(self, peer: Peer, reason: str, message: str) -> None:

@@ -75,7 +75,8 @@ async def run_agent(
                 async with open_agent(config, handler, store=store, on_notification=on_notification) as agent:
                     nursery.start_soon(_leave, agent, everything)
                     task_status.started(agent)
-                    await asked_to_stop.wait()
+                    with agent.watchdog.watching():
+                        await asked_to_stop.wait()
             finally:
                 nursery.cancel_scope.cancel(reason="the agent has stopped")
 
