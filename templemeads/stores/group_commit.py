@@ -155,6 +155,10 @@ class GroupCommit:
         await self.wait_committed(self._ticket)
         return count
 
+    def starts(self, peer: Peer, job_id: UUID) -> int:
+        """Return the count (`BoardStore.starts`)."""
+        return self._starts.get((peer.name, peer.zone, job_id.bytes), 0)
+
     def clear_starts(self, peer: Peer, job_id: UUID) -> None:
         """Forget the count (`BoardStore.clear_starts`)."""
         if self._failure is None:

@@ -62,6 +62,9 @@ class BoardStore(Protocol):
             StoreError: The count cannot be committed.
         """
 
+    def starts(self, peer: Peer, job_id: UUID) -> int:
+        """Return how many calls of a job's handler are counted."""
+
     def clear_starts(self, peer: Peer, job_id: UUID) -> None:
         """Forget the count, because the handler was left in good order (it was cancelled, or never called)."""
 
