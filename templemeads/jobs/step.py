@@ -19,7 +19,7 @@ import attrs
 from paddington import Peer
 
 from ..errors import JobError, PeerNotFoundError, RefusedError, StateError
-from ..limits import LARGEST_VERSION
+from ..limits import MAX_ACCEPTED_VERSION
 from ..text import printable
 from .board import EXPIRED, NOTHING_RELEASED, Board, Change, Merged, Released, require_same_command, size_of
 from .boards import Boards
@@ -157,7 +157,7 @@ class Step:
                     self.outcome.refusals.append(Refusal(sender, "unreadable", f"Sync: {bad_job.reason}"))
             case BadPut(bad_job):
                 self.outcome.refusals.append(Refusal(sender, "unreadable", f"Put: {bad_job.reason}"))
-                refused = bad_job.refusal(int(self.now), LARGEST_VERSION)
+                refused = bad_job.refusal(int(self.now), MAX_ACCEPTED_VERSION)
                 if refused is not None:
                     self.outcome.answers.append(Answer(sender, encode_bad_put_answer(refused)))
 
@@ -491,7 +491,7 @@ class Step:
             version=job.version + 1000,
             changed=max(job.changed, int(self.now)),
         )
-        if job.version <= LARGEST_VERSION:
+        if job.version <= MAX_ACCEPTED_VERSION:
             self.outcome.answers.append(Answer(sender, encode(Update(refused))))
 
     def _require_room_for_absent(self, peer: Peer, board: Board, job: Job) -> None:
