@@ -73,7 +73,6 @@ class Limits:
             an error result. (Existing agents: 1 000 queued commands; what is above is lost.)
         origin_reserve_percent: How much of each limit of a board (jobs, characters, jobs in flight) the jobs of one
             origin leave free for others, in percent, 1 to 99; with several origins each gets a fair share.
-        clock_difference_seconds: A peer's clock that differs from ours by more than this is reported.
         sync_jobs: Jobs in one ``Sync`` that is received; a longer one is refused. (*newer-protocol*, section 10.4.)
         duplicates: Jobs that wait for the result of one original. (*jobs*, section 2.)
         duplicate_age_seconds: How old an original may be for another job to wait for it. (*jobs*, section 2.)
@@ -111,7 +110,6 @@ class Limits:
     jobs_in_flight: int = _whole(20_000)
     jobs_for_absent: int = _whole(10_000)
     origin_reserve_percent: int = _whole(10, most=99)
-    clock_difference_seconds: float = _seconds(10)
     sync_jobs: int = _whole(10_000)
     duplicates: int = _whole(100)
     duplicate_age_seconds: float = _seconds(600)
