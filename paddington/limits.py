@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
@@ -13,6 +12,9 @@ from .text import quoted
 
 KIB = 1024
 MIB = 1024 * KIB
+
+MAX_LIMIT = 2**53
+"""No limit is above this: JSON and TOML readers of other languages keep whole numbers exactly up to here."""
 
 MIN_FRAME_BYTES = 4 * 4096 + 372
 """Characters of a frame around 4096 bytes of JSON: smaller limits would cut ordinary commands."""
@@ -30,7 +32,8 @@ def _as_seconds(value: object) -> float:
     # bool is an int for Python, and `true` as a time is a mistake worth reporting.
     if type(value) not in {int, float}:
         raise ConfigError(f"A limit in seconds must be a number, not {quoted(repr(value))}")
-    return float(value)  # type: ignore[arg-type]
+    # A whole number may be too large for a float; the check below refuses it by name.
+    return float(max(-1, min(value, 2 * MAX_LIMIT)) if isinstance(value, int) else value)  # type: ignore[arg-type]
 
 
 def _is_whole(_: object, field: attrs.Attribute[int], value: object) -> None:
@@ -41,10 +44,19 @@ def _is_whole(_: object, field: attrs.Attribute[int], value: object) -> None:
 def _at_least(least: float) -> Callable[[object, attrs.Attribute[Any], float], None]:
     # Any: attrs.Attribute is invariant, and fields of int and of float share this check.
     def check(_: object, field: attrs.Attribute[Any], value: float) -> None:
-        if not math.isfinite(value) or value < least:
-            raise ConfigError(f"Limit {field.name} must be at least {least:g} and finite, not {value!r}")
+        if not value > MAX_LIMIT and not value >= least:
+            raise ConfigError(f"Limit {field.name} must be at least {least:g}, not {_shown(value)}")
+        if value > MAX_LIMIT:
+            raise ConfigError(f"Limit {field.name} must be at most {MAX_LIMIT}, not {_shown(value)}")
 
     return check
+
+
+def _shown(value: float) -> str:
+    # Python refuses to write whole numbers of thousands of digits.
+    return (
+        "a larger number" if value > MAX_LIMIT else "a smaller number" if value < -MAX_LIMIT else f"{value!r}"
+    )
 
 
 @attrs.frozen

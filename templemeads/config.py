@@ -26,6 +26,9 @@ from .agent_type import AgentType
 from .errors import ParseError
 from .limits import Limits
 
+MAX_CONTROL_PATH_BYTES: Final = 100
+"""Length of the path of the control socket; the kernel takes 107."""
+
 ROLE_TABLES: Final = ("bridge", "dashboard", "quota_engines", "user_volumes", "project_volumes")
 """Root tables of configuration files that the ready-made agents read for themselves."""
 

@@ -20,7 +20,7 @@ from paddington.config.service_config import HEALTHCHECK_KEY
 from paddington.config.toml import parse_toml
 from paddington.config.url import dropped_path
 
-from .config import AgentConfig
+from .config import MAX_CONTROL_PATH_BYTES, AgentConfig
 from .errors import ParseError
 from .store_url import parse_store
 from .text import quoted
@@ -139,6 +139,12 @@ def _check_root(document: Mapping[str, Any], lines: _Lines) -> Iterator[Problem]
                 key: document[key] for key in [key] if key in document
             }
             yield from _tried(lines.find(key), AgentConfig.from_toml, part, "")
+    control = document.get("control")
+    if isinstance(control, str) and len(control.encode("utf-8", "replace")) > MAX_CONTROL_PATH_BYTES:
+        text = (
+            f"the path of the control socket is longer than {MAX_CONTROL_PATH_BYTES} bytes; use a shorter one"
+        )
+        yield Problem(lines.find("control"), text)
     if isinstance(store := document.get("store"), str):
         yield from _tried(lines.find("store"), parse_store, store)
     elif "store" in document:

@@ -11,33 +11,44 @@ from typing import Any, Final, Self
 import attrs
 
 from .errors import ParseError
+from .text import quoted
 
-MOST: Final = 2**53
+MAX_LIMIT: Final = 2**53
 """No limit is above this: JSON and TOML readers of other languages keep whole numbers exactly up to here."""
 
 
-LARGEST_VERSION: Final = 2**60
+MAX_ACCEPTED_VERSION: Final = 2**60
 """A job with a higher version is refused: the room above it is for steps. (*newer-protocol*, section 11.3.)"""
 
 
 def _check_whole(_: object, attribute: attrs.Attribute[int], value: object) -> None:
-    if type(value) is not int or not 0 < value < MOST:
-        raise ParseError(f"The limit {attribute.name} is a whole number above 0, not {value!r}")
+    if type(value) is not int or not 0 < value < MAX_LIMIT:
+        raise ParseError(f"The limit {attribute.name} must be a whole number above 0, not {_shown(value)}")
 
 
 def _check_seconds(_: object, attribute: attrs.Attribute[float], value: object) -> None:
-    if type(value) is not float or not 0 < value < MOST:
-        raise ParseError(f"The limit {attribute.name} is a number of seconds above 0, not {value!r}")
+    if type(value) is not float or not 0 < value < MAX_LIMIT:
+        raise ParseError(
+            f"The limit {attribute.name} must be a number of seconds above 0, not {_shown(value)}"
+        )
+
+
+def _shown(value: object) -> str:
+    # Python refuses to write whole numbers of thousands of digits.
+    if isinstance(value, int | float) and not abs(value) < MAX_LIMIT and value == value:  # noqa: PLR0124 - not a number
+        return "one that is too large"
+    return quoted(repr(value))
 
 
 def _seconds_of(value: float) -> float:
-    return float(value) if type(value) is int else value
+    # A whole number that is too large for a float is left for the check.
+    return float(value) if type(value) is int and abs(value) < MAX_LIMIT else value
 
 
-def _whole(default: int, *, most: int = MOST - 1) -> int:
+def _whole(default: int, *, most: int = MAX_LIMIT - 1) -> int:
     def check(_: object, attribute: attrs.Attribute[int], value: int) -> None:
         if value > most:
-            raise ParseError(f"The limit {attribute.name} is at most {most}, not {value!r}")
+            raise ParseError(f"The limit {attribute.name} must be at most {most}, not {_shown(value)}")
 
     return attrs.field(default=default, validator=[_check_whole, check])
 
@@ -62,7 +73,6 @@ class Limits:
             an error result. (Existing agents: 1 000 queued commands; what is above is lost.)
         origin_reserve_percent: How much of each limit of a board (jobs, characters, jobs in flight) the jobs of one
             origin leave free for others, in percent, 1 to 99; with several origins each gets a fair share.
-        clock_difference_seconds: A peer's clock that differs from ours by more than this is reported.
         sync_jobs: Jobs in one ``Sync`` that is received; a longer one is refused. (*newer-protocol*, section 10.4.)
         duplicates: Jobs that wait for the result of one original. (*jobs*, section 2.)
         duplicate_age_seconds: How old an original may be for another job to wait for it. (*jobs*, section 2.)
@@ -102,7 +112,6 @@ class Limits:
     jobs_in_flight: int = _whole(20_000)
     jobs_for_absent: int = _whole(10_000)
     origin_reserve_percent: int = _whole(10, most=99)
-    clock_difference_seconds: float = _seconds(10)
     sync_jobs: int = _whole(10_000)
     duplicates: int = _whole(100)
     duplicate_age_seconds: float = _seconds(600)

@@ -64,4 +64,7 @@ def fits(text: str, limits: Limits, *, peer_numbers: bool = True) -> bool:
 
 def always_fitting_characters(limits: Limits) -> int:
     """Return how many characters the texts in a message may have together so that it surely fits, whoever the peer is."""
-    return max(0, max_payload_bytes(limits) // MAX_BYTES_PER_CHARACTER - OTHER_FIELDS_CHARACTERS)
+    room = min(
+        max_payload_bytes(limits), max_payload_bytes(limits, peer_numbers=False), limits.dense_frame_bytes
+    )
+    return max(0, room // MAX_BYTES_PER_CHARACTER - OTHER_FIELDS_CHARACTERS)

@@ -27,6 +27,8 @@ from paddington import (
     ServerConfig,
     ServiceConfig,
     ServiceStatistics,
+    always_fitting_characters,
+    max_payload_bytes,
     open_service,
 )
 from paddington import Service as PaddingtonService
@@ -39,7 +41,6 @@ from ..jobs.board import Board
 from ..jobs.exchange import Exchange
 from ..jobs.job import DEFAULT_LIFETIME, Job
 from ..jobs.portal_routes import CHECKERS, RouteTable
-from ..jobs.sizes import fits_every_frame, surely_fits
 from ..jobs.virtual import VirtualAgents
 from ..limits import Limits
 from ..links.agent_peer import AgentPeer
@@ -518,14 +519,23 @@ def declared_types(service: ServiceConfig) -> list[tuple[Peer, AgentType | None]
 
 def make_exchange(config: AgentConfig, peers: Peers, portal_routes: RouteTable) -> Exchange:
     """Return the boards of an agent, with the rules that its type and its limits ask for."""
-    service_limits = config.service.limits
+    limits = config.service.limits
+    # A peer that is away may come back with any framing. What it then cannot receive, its link finds.
+    most_characters = max(
+        max_payload_bytes(limits), max_payload_bytes(limits, peer_numbers=False), limits.dense_frame_bytes
+    )
+
+    def payload_fits(peer: Peer, text: str) -> bool:
+        fits = peers.payload_fits(peer, text)
+        return len(text) <= most_characters if fits is None else fits
+
     return Exchange(
         config.service.name,
         is_neighbour=peers.__contains__,
         is_connected=peers.is_connected,
         limits=config.limits,
-        payload_fits=partial(fits_every_frame, limits=service_limits),
-        surely_fits=surely_fits(service_limits),
+        payload_fits=payload_fits,
+        surely_fits=always_fitting_characters(limits),
         check_owner=portal_routes.check_owner if config.agent_type in CHECKERS else None,
     )
 

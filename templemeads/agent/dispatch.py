@@ -25,7 +25,7 @@ from ..jobs.commands import (
     encode,
 )
 from ..jobs.exchange import Exchange
-from ..jobs.job import JobKeeper
+from ..jobs.job import Job, JobKeeper
 from ..jobs.portal_routes import RouteTable
 from ..limits import Limits
 from ..links.link import Link, registration_problem
@@ -116,6 +116,10 @@ class Dispatch:
     def refuse_from(self, state: PeerState, reason: str, message: str) -> None:
         """Count and log that something of a peer was not accepted."""
         self._executor.refuse(state.peer, reason, message)
+
+    def cannot_send(self, state: PeerState, job: Job) -> None:
+        """End a job that is too large for the peer with an error."""
+        self._executor.carry_out(self.exchange.cannot_send(state.peer, job.id, self.now()))
 
     def registration(self) -> Register:
         """Return what each peer is sent about this agent."""

@@ -28,6 +28,7 @@ import trio
 
 from paddington import ConfigError, PaddingtonError
 
+from ..config import MAX_CONTROL_PATH_BYTES
 from ..errors import RefusedError, TemplemeadsError
 
 _log = logging.getLogger("templemeads.control")
@@ -45,9 +46,6 @@ MAX_CALLERS: Final = 64
 
 REFUSAL_SECONDS: Final = 1.0
 """How long a refused caller may take to send the request that is not read."""
-
-MAX_PATH_BYTES: Final = 100
-"""Length of a socket's path; the kernel takes 107."""
 
 ROWS_PER_WRITE: Final = 200
 """Rows of a long answer that are encoded and written at once, so that it does not block the agent."""
@@ -192,9 +190,9 @@ async def serve_socket(
 
 
 async def _listen(path: Path, backlog: int) -> tuple[trio.SocketListener, tuple[int, int]]:
-    if len(os.fsencode(path)) > MAX_PATH_BYTES:
+    if len(os.fsencode(path)) > MAX_CONTROL_PATH_BYTES:
         raise ConfigError(
-            f"The path of the control socket {str(path)!r} is longer than {MAX_PATH_BYTES} bytes: "
+            f"The path of the control socket {str(path)!r} is longer than {MAX_CONTROL_PATH_BYTES} bytes: "
             'name a shorter one with --socket, or control = "…" in the configuration'
         )
     await _make_room(path)

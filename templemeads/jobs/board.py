@@ -27,7 +27,7 @@ import attrs
 
 from ..errors import RefusedError
 from ..grammar import Destination
-from ..limits import LARGEST_VERSION, Limits
+from ..limits import MAX_ACCEPTED_VERSION, Limits
 from ..values import hot_value
 from .job import Job, Status
 from .room import Room
@@ -533,8 +533,8 @@ def _has_expired(job: Job) -> bool:
 
 
 def _require_version(job: Job) -> None:
-    if job.version > LARGEST_VERSION:
-        raise RefusedError(f"The version {job.version} is above {LARGEST_VERSION}")
+    if job.version > MAX_ACCEPTED_VERSION:
+        raise RefusedError(f"The version {job.version} is above {MAX_ACCEPTED_VERSION}")
 
 
 def require_same_command(there: Job, came: Job) -> None:

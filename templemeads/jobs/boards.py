@@ -30,7 +30,8 @@ class Boards:
         is_neighbour: Returns whether a peer is configured, that is, whether jobs can be sent to it at all.
         is_connected: Returns whether a peer is connected now.
         limits: How much the agent accepts.
-        payload_fits: Returns whether the text of a command can be sent in one frame.
+        payload_fits: Returns whether a peer can receive a command with this text, as far as is known now; None if
+            nothing need be measured.
         surely_fits: A job whose own texts have no more characters than this need not be measured.
         check_owner: Raises `RefusedError` if a job that has arrived here asks for something that does not belong to
             the portal that asks (*newer-protocol*, section 10.3).
@@ -42,7 +43,7 @@ class Boards:
     is_neighbour: Callable[[Peer], bool] = always
     is_connected: Callable[[Peer], bool] = always
     limits: Limits = attrs.field(factory=Limits)
-    payload_fits: Callable[[str], bool] = always
+    payload_fits: Callable[[Peer, str], bool] | None = None
     surely_fits: int = 0
     check_owner: Callable[[Peer, Job], object] | None = None
     virtual: VirtualAgents | None = None

@@ -20,7 +20,7 @@ from .commands import BadPut, Delete, Put, Sync, Update
 from .job import Job, Status
 from .outcome import Outcome, Write
 from .route import Flow, flow_of
-from .step import Step
+from .step import Step, too_large
 
 
 @attrs.define(eq=False)
@@ -124,6 +124,19 @@ class Exchange(Boards):
         """Answer a ``Put`` with an error without looking at it."""
         step = Step(self, now)
         step.turn_away(sender, job, message)
+        return step.outcome
+
+    def is_too_large(self, peer: Peer, job: Job) -> bool:
+        """Tell whether a peer cannot receive a job."""
+        return too_large(self, peer, job) is not None
+
+    def cannot_send(self, peer: Peer, job_id: UUID, now: float) -> Outcome:
+        """End a job with an error if the peer that it is to be sent to cannot receive it.
+
+        Jobs are measured before they are put on a board, but a peer may reconnect with a smaller limit.
+        """
+        step = Step(self, now)
+        step.cannot_send(peer, job_id)
         return step.outcome
 
     # -- a connection begins ------------------------------------------------------------------------------------

@@ -19,10 +19,10 @@ import attrs
 from paddington import Peer
 
 from ..errors import JobError, PeerNotFoundError, RefusedError, StateError
-from ..limits import LARGEST_VERSION
+from ..limits import MAX_ACCEPTED_VERSION
 from ..text import printable
 from .board import EXPIRED, NOTHING_RELEASED, Board, Change, Merged, Released, require_same_command, size_of
-from .boards import Boards, always
+from .boards import Boards
 from .commands import BadPut, Delete, Put, Sync, Update, encode, encode_bad_put_answer
 from .error_info import ErrorInfo
 from .job import Job, Status
@@ -69,7 +69,7 @@ class Step:
         board = self.boards.board(peer)
         if job.is_expired(self.now) and not job.is_finished and job.id not in board:
             raise RefusedError(f"The job {{{job.command[:200]}}} has expired before it was put")
-        if (problem := self._too_large(job)) is not None:
+        if (problem := too_large(self.boards, peer, job)) is not None:
             raise RefusedError(problem)
         self._require_room_for_absent(peer, board, job)
         merged = board.put(job, self.now)
@@ -99,10 +99,7 @@ class Step:
         job = self.boards.find(peer, job_id)
         if job is None or job.is_finished:
             return
-        ended = job.ended_as(result, origin=self.boards.name, now=self.now)
-        if (problem := self._too_large(ended)) is not None:
-            ended = job.errored(problem, kind="run", origin=self.boards.name, now=self.now)
-        self._pass_back(peer, ended)
+        self._pass_back(peer, job.ended_as(result, origin=self.boards.name, now=self.now))
 
     def abandon(self, message: str) -> None:
         """Let every unfinished job end with an error, stop its handler, and tell the agent before us.
@@ -160,7 +157,7 @@ class Step:
                     self.outcome.refusals.append(Refusal(sender, "unreadable", f"Sync: {bad_job.reason}"))
             case BadPut(bad_job):
                 self.outcome.refusals.append(Refusal(sender, "unreadable", f"Put: {bad_job.reason}"))
-                refused = bad_job.refusal(int(self.now), LARGEST_VERSION)
+                refused = bad_job.refusal(int(self.now), MAX_ACCEPTED_VERSION)
                 if refused is not None:
                     self.outcome.answers.append(Answer(sender, encode_bad_put_answer(refused)))
 
@@ -308,8 +305,8 @@ class Step:
             self._fail(sender, job, problem, "unroutable")
             return
         try:
-            if (too_large := self._too_large(job)) is not None:
-                raise RefusedError(too_large)
+            if (excess := too_large(self.boards, after, job)) is not None:
+                raise RefusedError(excess)
             board = self.boards.board(after)
             self._require_room_for_absent(after, board, job)
             merged = board.merge(job, self.now)
@@ -379,7 +376,15 @@ class Step:
                 self._run_here(peer, job)
 
     def _pass_back(self, peer: Peer, job: Job) -> None:
-        """Record progress or a result on the board of the agent before us, and send it there."""
+        """Record progress or a result on the board of the agent before us, and send it there.
+
+        A result that it cannot receive ends as an error that says so; such a report of progress is left out.
+        """
+        if (problem := too_large(self.boards, peer, job)) is not None:
+            self.outcome.refusals.append(Refusal(peer, "too-large", f"{{{job.command[:200]}}}: {problem}"))
+            if not job.is_finished:
+                return
+            job = job.unsendable(problem, origin=self.boards.name, now=self.now)
         try:
             merged = self.boards.board(peer).merge(job, self.now)
         except RefusedError as error:
@@ -389,6 +394,34 @@ class Step:
             self._record(peer, merged)
             for changed in (merged.job, *merged.ended):
                 self.outcome.sends.append(Send(peer, Kind.UPDATE, changed))
+
+    def cannot_send(self, peer: Peer, job_id: UUID) -> None:
+        """End a job with an error if the peer that it is to be sent to cannot receive it."""
+        job = self.boards.find(peer, job_id)
+        if job is None or (problem := too_large(self.boards, peer, job)) is None:
+            return
+        place = place_of(self.boards.name, job.destination)
+        is_for_next = place is not None and place.after == peer.name
+        if job.is_finished and is_for_next:
+            return  # the next agent knows: the result came from there
+        self.outcome.refusals.append(Refusal(peer, "too-large", f"{{{job.command[:200]}}}: {problem}"))
+        failed = job.unsendable(problem, origin=self.boards.name, now=self.now)
+        fits = too_large(self.boards, peer, failed) is None
+        if job.is_finished and not fits:
+            return  # even the error is too large, since it repeats the command
+        try:
+            merged = self.boards.board(peer).merge(failed, self.now)
+        except RefusedError:
+            return  # its version cannot grow: it expires
+        self._record(peer, merged)
+        self._stop(peer, job_id, "the job is too large to send")
+        if not is_for_next:
+            if fits:
+                self.outcome.sends += [
+                    Send(peer, Kind.UPDATE, ended) for ended in (merged.job, *merged.ended)
+                ]
+        elif place is not None and place.before is not None:
+            self._pass_back(Peer(place.before, peer.zone), merged.job)
 
     def _fail(self, sender: Peer, job: Job, message: str, kind: str) -> None:
         self._pass_back(sender, job.errored(message, kind=kind, origin=self.boards.name, now=self.now))
@@ -458,7 +491,7 @@ class Step:
             version=job.version + 1000,
             changed=max(job.changed, int(self.now)),
         )
-        if job.version <= LARGEST_VERSION:
+        if job.version <= MAX_ACCEPTED_VERSION:
             self.outcome.answers.append(Answer(sender, encode(Update(refused))))
 
     def _require_room_for_absent(self, peer: Peer, board: Board, job: Job) -> None:
@@ -486,15 +519,6 @@ class Step:
         latest = int(self.now + self.boards.limits.lifetime_seconds)
         return attrs.evolve(job, expires=latest) if job.expires > latest else job
 
-    def _too_large(self, job: Job) -> str | None:
-        if self.boards.payload_fits is always or size_of(job) <= self.boards.surely_fits:
-            return None
-        # The longest command that a job travels in: with the next connection, what fitted an Update comes in a Sync.
-        text = encode(Sync((job,)))
-        if self.boards.payload_fits(text):
-            return None
-        return f"The job is too large to send: its JSON text has {len(text)} characters, more than fits into one frame"
-
     def restore(self, jobs: Iterable[Write]) -> None:
         """Take over what a store has kept; return what is to be run again."""
         for kept in jobs:
@@ -512,3 +536,17 @@ class Step:
                 elif place.is_last:
                     self.boards.running.add((peer, job.id.int))
                     self.outcome.runs.append(Run(peer, job))
+
+
+def too_large(boards: Boards, peer: Peer, job: Job) -> str | None:
+    """Return why a peer cannot receive a job, in one sentence, or None if it can."""
+    if boards.payload_fits is None or size_of(job) <= boards.surely_fits:
+        return None
+    # The longest command that a job travels in: with the next connection, what fitted an Update comes in a Sync.
+    text = encode(Sync((job,)))
+    if boards.payload_fits(peer, text):
+        return None
+    return (
+        f"The job is too large to send: its JSON text has {len(text)} characters, "
+        f"more than {peer} accepts in one message"
+    )

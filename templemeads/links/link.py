@@ -17,6 +17,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
+from uuid import UUID
 
 import trio
 
@@ -94,6 +95,9 @@ class LinkOwner(Protocol):
     def refuse_from(self, state: PeerState, reason: str, message: str) -> None:
         """Count and log that something of the peer was not accepted."""
 
+    def cannot_send(self, state: PeerState, job: Job) -> None:
+        """End a job that is too large for the peer with an error."""
+
     async def wait_committed(self) -> None:
         """Wait until the store has committed everything that has happened so far."""
 
@@ -118,7 +122,7 @@ class Link:
         self._look_up = partial(owner.exchange.numbered, self._peer)
         self._scope = trio.CancelScope()
         self._everything_sent = trio.Event()
-        self.channel = Channel(self._outbox, self._flush, self._cut)
+        self.channel = Channel(self._outbox, self._flush, self._cut, self._fits)
 
     async def run(self) -> None:
         """Serve the connection until it ends."""
@@ -134,6 +138,12 @@ class Link:
 
     def _cut(self, reason: str) -> None:
         self._scope.cancel(reason=reason)
+
+    def _fits(self, text: str) -> bool:
+        try:
+            return self._connection.max_payload_fits(text)
+        except PayloadError:
+            return False
 
     async def _flush(self) -> None:
         self._outbox.close()
@@ -195,7 +205,7 @@ class Link:
                 for text in texts:
                     await self._send_texts([text])
             else:
-                # Jobs were measured before they were accepted: this is a control command, which the peer can do without.
+                # Jobs were measured: this is a control command, which the peer can do without.
                 _log.error("a command for %s is not sent: %s", self._peer, error)
         except PayloadError:
             # Half a surrogate pair, from the file name or the error message of somebody else's code, has no UTF-8 form.
@@ -208,9 +218,25 @@ class Link:
         if isinstance(item, str):
             return item
         if item.kind is Kind.DELETE:
-            return encode(Delete(item.job))
-        job = self._owner.exchange.find(self._peer, item.job.id)
+            return encode(Delete(self._deleted(item.job)))
+        job = self._sendable(item.job.id)
         return None if job is None else encode(_COMMANDS[item.kind](job))
+
+    def _sendable(self, job_id: UUID) -> Job | None:
+        """Return a job of the board, or None if it is gone or the peer cannot receive it, which ends it."""
+        exchange = self._owner.exchange
+        job = exchange.find(self._peer, job_id)
+        if job is not None and exchange.is_too_large(self._peer, job):
+            self._owner.cannot_send(self._state, job)
+            return None
+        return job
+
+    def _deleted(self, job: Job) -> Job:
+        """Return a deleted job as it can be sent: without its result if that is too large."""
+        exchange = self._owner.exchange
+        if not exchange.is_too_large(self._peer, job):
+            return job
+        return job.unsendable("Job was deleted", origin=exchange.name, now=self._owner.now())
 
     def _board_texts(self) -> Iterator[str]:
         exchange = self._owner.exchange
@@ -219,7 +245,7 @@ class Link:
         size = 0
         sent_any = False
         for job_id in exchange.sync_jobs(self._peer, self._owner.now()):
-            job = exchange.find(self._peer, job_id)
+            job = self._sendable(job_id)
             if job is None:
                 continue
             length = size_of(job) + 500
@@ -231,7 +257,7 @@ class Link:
         if jobs or not sent_any:
             yield encode(Sync(tuple(jobs)))
         for job in exchange.deleted_jobs(self._peer):
-            yield encode(Delete(job))
+            yield encode(Delete(self._deleted(job)))
 
 
 def registration_problem(declared: object, registered: Register | None, register: Register) -> str | None:

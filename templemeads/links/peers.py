@@ -28,12 +28,14 @@ class Channel:
         outbox: What waits to be sent.
         flush: Waits until everything is sent, then closes the connection.
         cut: Ends the connection now; takes the reason.
+        fits: Returns whether the peer accepts a command with this text.
 
     """
 
     outbox: Outbox
     flush: Callable[[], Awaitable[None]]
     cut: Callable[[str], None]
+    fits: Callable[[str], bool]
 
 
 @attrs.define(eq=False)
@@ -169,6 +171,11 @@ class Peers:
     def is_connected(self, peer: Peer) -> bool:
         """Whether there is a connection to a peer."""
         return self._states[peer].channel is not None
+
+    def payload_fits(self, peer: Peer, text: str) -> bool | None:
+        """Tell whether a peer accepts a command with this text; None while it is away, since its limit may change."""
+        state = self._states.get(peer)
+        return None if state is None or state.channel is None else state.channel.fits(text)
 
     # -- sending -------------------------------------------------------------------------------------------------
 

@@ -38,6 +38,14 @@ class Connection(Protocol):
 
         """
 
+    def max_payload_fits(self, text: str) -> bool:
+        """Tell whether the peer accepts a text of this size.
+
+        Raises:
+            paddington.PayloadError: The text has no UTF-8 form.
+
+        """
+
     async def aclose(self) -> None:
         """Send what is queued, within a deadline, and close."""
 

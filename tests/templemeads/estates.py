@@ -7,6 +7,7 @@ The four agents `waldur.brics.notebook.shared` stand in a row. What an agent has
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from itertools import pairwise
 from uuid import UUID
 
@@ -36,6 +37,7 @@ class Held:
 class Node:
     name: str
     limits: Limits
+    fits: Callable[[str, str, str], bool]
     exchange: Exchange = attrs.field(init=False)
     disk: dict[tuple[Peer, UUID], Write] = attrs.field(factory=dict)
     held: deque[Held] = attrs.field(factory=deque)
@@ -49,7 +51,10 @@ class Node:
     def start(self) -> None:
         neighbours = self.neighbours()
         self.exchange = Exchange(
-            self.name, is_neighbour=lambda peer: peer.name in neighbours, limits=self.limits
+            self.name,
+            is_neighbour=lambda peer: peer.name in neighbours,
+            limits=self.limits,
+            payload_fits=lambda peer, text: self.fits(self.name, peer.name, text),
         )
 
     def neighbours(self) -> set[str]:
@@ -60,6 +65,8 @@ class Node:
 @attrs.define
 class Estate:
     limits: Limits = attrs.field(factory=Limits)
+    sizes: dict[tuple[str, str], int] = attrs.field(factory=dict)
+    """Characters of the longest command that one agent can send another; any number if left out."""
     now: float = NOW
     nodes: dict[str, Node] = attrs.field(init=False)
     lines: dict[tuple[str, str], deque[str]] = attrs.field(factory=dict)
@@ -69,7 +76,7 @@ class Estate:
     answered: dict[UUID, int] = attrs.field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
-        self.nodes = {name: Node(name, self.limits) for name in NAMES}
+        self.nodes = {name: Node(name, self.limits, self._fits) for name in NAMES}
 
     # -- events ---------------------------------------------------------------------------------------------------
 
@@ -93,7 +100,9 @@ class Estate:
             self.sync(name)
             exchange = self.nodes[name].exchange
             jobs = tuple(
-                exchange.find(Peer(other), job_id) for job_id in exchange.sync_jobs(Peer(other), self.now)
+                job
+                for job_id in exchange.sync_jobs(Peer(other), self.now)
+                if (job := self._sendable(name, other, job_id)) is not None
             )
             self._send(name, other, Sync(jobs))
             for job in exchange.deleted_jobs(Peer(other)):
@@ -141,10 +150,9 @@ class Estate:
                 else:
                     node.disk.pop((change.peer, change.job_id), None)
             for send in outcome.sends:
-                job = node.exchange.find(send.peer, send.job.id)
                 if send.kind is Kind.DELETE:
                     self._send(name, send.peer.name, Delete(send.job))
-                elif job is not None:
+                elif (job := self._sendable(name, send.peer.name, send.job.id)) is not None:
                     self._send(name, send.peer.name, COMMANDS[send.kind](job))
             for answer in outcome.answers:
                 self._write(name, answer.peer.name, answer.text)
@@ -213,9 +221,22 @@ class Estate:
                 f"the result of a finished job changed: {told.result_text} became {news.job.result_text}"
             )
 
+    def _fits(self, sender: str, receiver: str, text: str) -> bool:
+        limit = self.sizes.get((sender, receiver))
+        return limit is None or len(text) <= limit or (sender, receiver) not in self.lines
+
+    def _sendable(self, name: str, other: str, job_id: UUID) -> Job | None:
+        exchange = self.nodes[name].exchange
+        job = exchange.find(Peer(other), job_id)
+        if job is not None and exchange.is_too_large(Peer(other), job):
+            self._take(name, exchange.cannot_send(Peer(other), job_id, self.now))
+            return None
+        return job
+
     def _send(self, sender: str, receiver: str, command: Command) -> None:
         self._write(sender, receiver, encode(command))
 
     def _write(self, sender: str, receiver: str, text: str) -> None:
         if (sender, receiver) in self.lines:
+            assert self._fits(sender, receiver, text), "the link would drop this"
             self.lines[sender, receiver].append(text)

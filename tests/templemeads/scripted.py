@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from paddington import Connection, ServiceConfig, open_service
+from paddington import Limits as ServiceLimits
 from paddington.testing import MemoryNetwork
 from templemeads import Agent, AgentConfig, AgentType, Handler, Limits, open_agent, refuse_every_job
 from templemeads.jobs.commands import Command, Register, Sync, decode, encode
@@ -22,6 +23,12 @@ class ScriptedPeer:
     """The other end of an agent's connection."""
 
     connection: Connection
+    arrivals: trio.MemoryReceiveChannel[Connection]
+
+    async def reconnect(self) -> None:
+        """Close the connection, and wait for the next one."""
+        await self.connection.aclose()
+        self.connection = await self.arrivals.receive()
 
     async def say(self, *commands: Command | str) -> None:
         for command in commands:
@@ -49,6 +56,7 @@ async def open_scripted(
     name: str = "portal",
     declared: str | None = None,
     limits: Limits | None = None,
+    service_limits: ServiceLimits | None = None,
     store: OpenStore | None = None,
     before: object = None,
 ) -> AsyncIterator[tuple[Agent, ScriptedPeer]]:
@@ -56,6 +64,8 @@ async def open_scripted(
     network = MemoryNetwork()
     service = ServiceConfig.create("cluster", port=6501)
     invite = service.add_client(name, "127.0.0.1", type=declared)
+    if service_limits is not None:
+        service = attrs.evolve(service, limits=service_limits)
     config = AgentConfig(service, AgentType.INSTANCE, limits=limits or Limits())
     peer_config = ServiceConfig.create(name)
     peer_config.add_server(invite)
@@ -71,4 +81,4 @@ async def open_scripted(
         if before is not None:
             await before(agent)
         async with open_service(peer_config, serve=serve, network=network):
-            yield agent, ScriptedPeer(await arrivals.receive())
+            yield agent, ScriptedPeer(await arrivals.receive(), arrivals)

@@ -125,3 +125,12 @@ def test_the_check_finds_an_error_exactly_when_the_agent_would_not_start(text):
 )
 def test_secrets_are_told_from_options_by_their_form(value, is_secret):
     assert looks_like_secret(value) is is_secret
+
+
+@pytest.mark.parametrize(("length", "found"), [(100, []), (101, [2])])
+def test_a_path_too_long_for_a_control_socket_is_found(length: int, found: list[int]) -> None:
+    service = (
+        'name = "portal"\nurl = "ws://localhost:1/"\nip = "127.0.0.1"\nport = 1\nservers = []\nclients = []\n'
+    )
+    text = f'agent = "Portal"\ncontrol = "/{"c" * (length - 1)}"\n[service]\n{service}'
+    assert [problem.line for problem in check_config(text) if problem.is_error] == found

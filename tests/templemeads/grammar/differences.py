@@ -51,8 +51,9 @@ def _has_mended_address(text: str) -> bool:
     plain = re.compile(
         r"[\s]*https?://[^/\\\x00-\x20][^/\\?#\x00-\x1f]*([/\\?#].*)?", re.IGNORECASE | re.DOTALL
     )
+    # An award in a command or an instruction stands behind words that have no braces.
     with contextlib.suppress(ParseError):
-        return any(not plain.fullmatch(url) for url in _urls(parse_json(text)))
+        return any(not plain.fullmatch(url) for url in _urls(parse_json(text[max(0, text.find("{")) :])))
     return False
 
 
@@ -62,7 +63,7 @@ DIFFERENCES = [
             "Browsers mend web addresses (http:host, http:\\\\host, line ends in the middle), so that what is shown"
             " and what is followed differ. The protocol page json-types, section 5, leaves the choice open."
         ),
-        kinds=("link", "award"),
+        kinds=("link", "award", "instruction", "command"),
         explains=_has_mended_address,
         example='{"url":"http:/example.org"}',
     ),

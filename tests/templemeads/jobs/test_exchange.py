@@ -266,7 +266,7 @@ def test_a_lifetime_above_the_limit_is_shortened_at_the_source():
 
 
 def test_a_result_too_large_for_a_frame_becomes_an_error_that_names_the_size():
-    one = exchange("shared", ("notebook",), payload_fits=lambda text: len(text) < 50_000)
+    one = exchange("shared", ("notebook",), payload_fits=lambda _, text: len(text) < 50_000)
     one.receive(Peer("notebook"), Put(route_job(1)), NOW)
     outcome = one.finish(
         Peer("notebook"), route_job(1).id, route_job(1).completed("x" * 60_000, now=NOW), NOW

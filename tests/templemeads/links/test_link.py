@@ -8,6 +8,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from paddington import Limits as ServiceLimits
 from paddington import Peer
 from templemeads import AgentType, Job, Limits, Status
 from templemeads.jobs.commands import Delete, Error, HealthCheck, Put, Register, Sync, Update
@@ -217,3 +218,41 @@ async def test_a_link_reads_no_more_while_more_than_the_backlog_waits_for_the_st
         store.goes_on.set()
         await wait_all_tasks_blocked()
         assert agent.statistics().jobs == 6
+
+
+SMALL = ServiceLimits(dense_frame_bytes=65_536)
+
+
+async def test_a_result_too_large_for_the_connection_comes_as_an_error_at_once(autojump_clock):
+    async def answer(envelope):
+        return envelope.job.completed("x" * 70_000)
+
+    async with open_scripted(answer, service_limits=SMALL) as (agent, peer):
+        await peer.introduce()
+        await peer.say(Put(put_job()))
+        job = (await peer.hear_kind(Update)).job
+        assert job.status is Status.ERROR
+        assert "more than portal@default accepts" in job.error.message
+        assert agent.statistics().refused["too-large"] == 1
+
+
+async def test_a_result_made_while_the_peer_was_away_comes_as_an_error_if_it_is_too_large(autojump_clock):
+    started, finished = trio.Event(), trio.Event()
+
+    async def answer(envelope):
+        started.set()
+        await finished.wait()
+        return envelope.job.completed("x" * 70_000)
+
+    async with open_scripted(answer, service_limits=SMALL) as (_, peer):
+        await peer.introduce()
+        await peer.say(Put(put_job()))
+        await started.wait()
+        await peer.connection.aclose()
+        finished.set()
+        await trio.testing.wait_all_tasks_blocked()
+        await peer.reconnect()
+        assert await peer.introduce()
+        job = (await peer.hear_kind(Update)).job
+        assert job.status is Status.ERROR
+        assert "more than portal@default accepts" in job.error.message
