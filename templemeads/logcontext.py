@@ -15,7 +15,6 @@ from typing import Final
 from .text import printable, timestamp
 
 _NOTHING: Final[Mapping[str, object]] = {}
-_words: Final[ContextVar[Mapping[str, object]]] = ContextVar("templemeads_log_words", default=_NOTHING)
 
 MAX_MESSAGE_CHARACTERS: Final = 2_000
 """Characters of a message that are kept for diagnostics."""
@@ -32,31 +31,45 @@ class bound:  # noqa: N801 - used like the functions of contextlib; a class, sin
 
     def __init__(self, **words: object) -> None:
         self._more = words
-        self._before = _NOTHING
+        self._before: bound | None = None
 
     def __enter__(self) -> None:
-        self._before = _words.get()
-        _words.set({**self._before, **self._more})
+        # Words are put together only when somebody asks for them: a job binds some four times, and is logged once.
+        self._before = _innermost.get()
+        _innermost.set(self)
 
     def __exit__(self, *_: object) -> None:
         # Not by token: a task that is thrown away unfinished is cleaned up in another context.
-        _words.set(self._before)
+        _innermost.set(self._before)
+
+    def words(self) -> Mapping[str, object]:
+        """Return these words and those that were bound around them."""
+        return self._more if self._before is None else {**self._before.words(), **self._more}
+
+
+_innermost: Final[ContextVar[bound | None]] = ContextVar("templemeads_log_words", default=None)
+
+
+def _bound_around(record: logging.LogRecord) -> bound | None:
+    kept: bound | None = record.__dict__.get(_ATTRIBUTE)
+    return _innermost.get() if kept is None else kept
 
 
 def bound_words() -> dict[str, str]:
     """Return the words that are bound here and now: `agent`, `peer`, `job`."""
-    return {name: str(word) for name, word in _words.get().items()}
+    innermost = _innermost.get()
+    return {} if innermost is None else {name: str(word) for name, word in innermost.words().items()}
 
 
 def words_of(record: logging.LogRecord) -> Mapping[str, object]:
     """Return the words of a record: those that `keep_words` has put there, or else those that are bound now."""
-    words: Mapping[str, object] = record.__dict__.get(_ATTRIBUTE, _NOTHING)
-    return words or _words.get()
+    innermost = _bound_around(record)
+    return _NOTHING if innermost is None else innermost.words()
 
 
 def keep_words(record: logging.LogRecord) -> None:
     """Put the words that are bound now into a record, for a handler that formats it later in another thread."""
-    record.__dict__[_ATTRIBUTE] = _words.get()
+    record.__dict__[_ATTRIBUTE] = _innermost.get()
 
 
 _ATTRIBUTE: Final = "templemeads_words"
@@ -83,7 +96,7 @@ class RecentLogs(logging.Handler):
 
     def __init__(self, most: int = 500) -> None:
         super().__init__()
-        self._latest: deque[tuple[float, int, str, object, object, Mapping[str, object]]] = deque(maxlen=most)
+        self._latest: deque[tuple[float, int, str, object, object, bound | None]] = deque(maxlen=most)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Remember a record."""
@@ -92,7 +105,7 @@ class RecentLogs(logging.Handler):
             # An exception would keep its frames alive, and a mapping may change.
             message, arguments = record.getMessage(), ()
         self._latest.append(
-            (record.created, record.levelno, record.name, message, arguments, words_of(record))
+            (record.created, record.levelno, record.name, message, arguments, _bound_around(record))
         )
 
     def newest(self, agent: str, *, asker: str | None = None) -> list[dict[str, str]]:
@@ -103,7 +116,8 @@ class RecentLogs(logging.Handler):
             asker: `name@zone` of a peer, which sees nothing of what concerns other peers; None sees everything.
         """
         found = []
-        for created, level, name, message, arguments, words in reversed(self._latest):
+        for created, level, name, message, arguments, innermost in reversed(self._latest):
+            words = _NOTHING if innermost is None else innermost.words()
             logged_by, peer = _text(words.get("agent")), _text(words.get("peer"))
             if logged_by in (None, agent) and (asker is None or peer in (None, asker)):
                 text = str(message) % arguments if arguments else str(message)

@@ -18,6 +18,7 @@ from ..grammar import Notification
 from ..grammar.strictjson import parse_json, refuse_repeated
 from ..grammar.whitespace import refuse_surrogates
 from ..values import hot_value
+from . import canonical
 from .converter import make_wire_converter, structure
 from .job import Job, JobKeeper, JobLookup, no_job
 from .job_json import FIELDS
@@ -252,7 +253,8 @@ class UnknownCommandError(ParseError):
 def encode(command: Command) -> str:
     """Return the JSON text of a command."""
     match command:
-        case Put(job) | Update(job) | Delete(job):
+        case Put() | Update() | Delete():
+            job = command.job
             return f'{{"{type(command).__name__}":{{"job":{job.canonical()}}}}}'
         case Sync(jobs):
             return f'{{"Sync":{{"state":{{"jobs":[{",".join(job.canonical() for job in jobs)}]}}}}}}'
@@ -295,6 +297,16 @@ def decode(text: str, lookup: JobLookup = no_job, keeper: JobKeeper | None = Non
         ParseError: It is not a command.
 
     """
+    if (found := canonical.read(text, lookup, keeper)) is not None:
+        name, job = found
+        return Put(job) if name == "Put" else Update(job)
+    return decode_strictly(text, lookup, keeper)
+
+
+def decode_strictly(
+    text: str, lookup: JobLookup = no_job, keeper: JobKeeper | None = None
+) -> Command | BadPut:
+    """Read a command in any spelling; as `decode`."""
     value = parse_json(text)
     if "\\u" in text:
         # Half a surrogate pair can only come in as an escape, and would fail at the next hop, or in a log.

@@ -25,7 +25,18 @@ from .transitions import Status, Transition
 
 _Result = TypeVar("_Result")
 
-__all__ = ["DEFAULT_LIFETIME", "Job", "JobKeeper", "JobLookup", "JobTaker", "Status", "no_job", "printable"]
+__all__ = [
+    "DEFAULT_LIFETIME",
+    "Job",
+    "JobKeeper",
+    "JobLookup",
+    "JobTaker",
+    "Status",
+    "make_job",
+    "no_job",
+    "printable",
+    "remember_command",
+]
 
 DEFAULT_LIFETIME: Final = 120
 """Seconds from creation to expiry, as existing agents have it."""
@@ -167,14 +178,13 @@ class Job:
         text = self._command
         if text is None:
             text = f"{self.destination} {self.instruction}"
-            _remember_command(self, text)
+            remember_command(self, text)
         return text
 
     @property
     def is_finished(self) -> bool:
         """Whether the job has its final result or error."""
-        status = self.status
-        return status is Status.COMPLETE or status is Status.ERROR
+        return self.status.is_finished
 
     @property
     def progress(self) -> str | None:
@@ -422,7 +432,7 @@ class Job:
         keeper: JobKeeper | None,
     ) -> Job:
         # `attrs.evolve` asks the class for its fields each time, which a job's ten steps would feel.
-        copy = _make(
+        copy = make_job(
             self.id,
             self.created,
             changed,
@@ -440,7 +450,7 @@ class Job:
             keeper,
         )
         if self._command is not None:
-            _remember_command(copy, self._command)
+            remember_command(copy, self._command)
         return copy
 
     # -- with an agent ------------------------------------------------------------------------------------------
@@ -535,9 +545,9 @@ class Job:
             ParseError: A field is missing or has a wrong value, or the command is not in the grammar.
 
         """
-        job, command = job_json.read(_make if cls is Job else cls, value, lookup, keeper)
+        job, command = job_json.read(make_job if cls is Job else cls, value, lookup, keeper)
         if command is not None:
-            _remember_command(job, command)
+            remember_command(job, command)
         return job
 
     def canonical(self) -> str:
@@ -545,14 +555,14 @@ class Job:
         return job_json.canonical(self)
 
 
-_remember_command: Final = slot_setter(Job, "_command")
+remember_command: Final = slot_setter(Job, "_command")
 
 _Unfrozen: Final = attrs.make_class(
     "_Unfrozen", [field.name for field in attrs.fields(Job)], eq=False, weakref_slot=False, slots=True
 )
 
 
-def _make(*fields: Any) -> Job:
+def make_job(*fields: Any) -> Job:
     """Make a job from its fields in their order, all of them up to its keeper.
 
     A frozen class of attrs sets each field through `object.__setattr__`: making a job that way takes 1,800 ns, this way

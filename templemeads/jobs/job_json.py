@@ -212,7 +212,7 @@ def canonical(job: JobFields) -> str:
     forwarded_for, domain, domain_version = job.forwarded_for, job.domain, job.domain_version
     return (
         f'{{"id":"{job.id}","created":{job.created},"changed":{job.changed},"expires":{job.expires},'
-        f'"version":{job.version},"command":{_quote(job.command)},"state":"{job.status.value}",'
+        f'"version":{job.version},"command":{_quote(job.command)},"state":"{job.status.word}",'
         f'"result":{"null" if result is None else _quote(result)},'
         f'"result_type":{"null" if result_type is None else _quote(result_type)},'
         f'"forwarded_for":{"null" if forwarded_for is None else _quote(str(forwarded_for))}{error},'

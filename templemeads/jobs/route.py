@@ -51,12 +51,15 @@ class Place:
         return Flow.UPSTREAM if neighbour == self.before else None
 
 
-# What it returns follows from what it is given alone, so remembering it shows in nothing but time; the names are short,
-# and an agent's jobs go along few paths.
-@lru_cache(maxsize=1024)
 def place_of(name: str, destination: Destination) -> Place | None:
     """Return the place of an agent in a path, or None if it is not in it; of a repeated name the first counts."""
-    names = destination.agents
+    return _place_in(name, destination.agents)
+
+
+# What it returns follows from what it is given alone, so remembering it shows in nothing but time; the names are short,
+# and an agent's jobs go along few paths. It takes the bare tuple, which Python hashes without calling a function.
+@lru_cache(maxsize=1024)
+def _place_in(name: str, names: tuple[str, ...]) -> Place | None:
     try:
         index = names.index(name)
     except ValueError:

@@ -13,7 +13,13 @@ import attrs
 
 
 class Status(enum.Enum):
-    """Where a job stands; the values are the words on the wire."""
+    """Where a job stands; the values are the words on the wire.
+
+    Attributes:
+        word: The same as `value`, which an Enum looks up by a function.
+        is_finished: Whether this is final.
+
+    """
 
     CREATED = "Created"
     PENDING = "Pending"
@@ -22,10 +28,9 @@ class Status(enum.Enum):
     ERROR = "Error"
     DUPLICATE = "Duplicate"
 
-    @property
-    def is_finished(self) -> bool:
-        """Whether this is final."""
-        return self is Status.COMPLETE or self is Status.ERROR
+    def __init__(self, word: str) -> None:
+        self.word = word
+        self.is_finished = word in ("Complete", "Error")
 
 
 @attrs.frozen(eq=False)

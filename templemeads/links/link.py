@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final, Protocol
 from uuid import UUID
@@ -57,12 +57,6 @@ MAX_COMMANDS_PER_COMMIT: Final = 256
 
 SYNC_CHARACTERS: Final = 60_000
 """Length of the jobs in one ``Sync``: at seven bytes a character (the most that escaping makes) below 2 MiB frames."""
-
-_COMMANDS: Final[Mapping[Kind, type[Put | Update | Delete]]] = {
-    Kind.PUT: Put,
-    Kind.UPDATE: Update,
-    Kind.DELETE: Delete,
-}
 
 
 class LinkOwner(Protocol):
@@ -220,7 +214,7 @@ class Link:
         if item.kind is Kind.DELETE:
             return encode(Delete(self._deleted(item.job)))
         job = self._sendable(item.job.id)
-        return None if job is None else encode(_COMMANDS[item.kind](job))
+        return None if job is None else encode(Put(job) if item.kind is Kind.PUT else Update(job))
 
     def _sendable(self, job_id: UUID) -> Job | None:
         """Return a job of the board, or None if it is gone or the peer cannot receive it, which ends it."""
