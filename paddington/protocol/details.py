@@ -1,11 +1,10 @@
 """The three JSON objects of the handshake as values: Handshake, PeerDetails, standby status.
 
-Protocol pages *wire*, section 3 and 4, and *newer-protocol*, section 3. Written with every field that any
-release knows; read as the oldest release writes them, the later fields being optional and unknown ones left
-alone.
+Protocol pages *wire*, section 3 and 4, and *newer-protocol*, section 3. They are written with all fields
+of all releases; only the fields of the oldest release are required, and unknown ones are ignored.
 
-Reading never raises: it gives the value, or the `Problem` with it. So the code that refuses has no key in
-its hands.
+Reading never raises: it returns the value, or the `Problem` with it, so that no key is in a variable where an
+error is raised.
 """
 
 from __future__ import annotations

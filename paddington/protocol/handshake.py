@@ -1,6 +1,6 @@
 """Both sides of the handshake as state machines (protocol pages *wire* 3 and 4, *newer-protocol* 2 and 3).
 
-The client is whoever dials::
+The client is the side that dials::
 
     state        what happens                      next state
     -----------  --------------------------------  ----------------------------------------------
@@ -12,7 +12,7 @@ The client is whoever dials::
     STANDBY      `poll`                          ASKED
     ASKED        `receive` the standby status    as from INTRODUCED
 
-The server is whoever listens::
+The server is the side that listens::
 
     state        what happens                      next state
     -----------  --------------------------------  ----------------------------------------------
@@ -26,7 +26,7 @@ Rule 1: whatever a peer sends in whatever state, `receive` gives the action abov
 `HandshakeError`; the state is OVER from the moment that a frame is looked at until it has turned out to
 be right.
 
-Rule 2: a call of ours at the wrong time is a mistake in our code and raises `RuntimeError`.
+Rule 2: a call at the wrong time is a programming error and raises `RuntimeError`.
 
 Rule 3: nothing of the peer's is remembered beyond this object before its PeerDetails has opened. The
 session keys are new in this connection, so from then on nobody else can have sent it; a recorded Handshake
@@ -114,7 +114,7 @@ class ServerEntry(ClientEntry, Protocol):
 
 @attrs.frozen
 class PeerInfo:
-    """What a peer told about itself during the handshake.
+    """What a peer sent about itself during the handshake.
 
     Attributes:
         engine: What it calls its software.
