@@ -40,20 +40,20 @@ if TYPE_CHECKING:
     from .config.url import Url
     from .limits import Limits
 
-CHUNK: Final = 16 * 1024
+READ_BYTES: Final = 16 * 1024
 """Maximum bytes of one read, which may go beyond the end of a message.
 
 A chunk is processed without a pause, and a chunk of empty fragments costs most: 16 KiB of them block all other
 tasks for some 40 ms, 64 KiB four times as long.
 """
 
-PEERS_CHUNK: Final = 2 * CHUNK
+PEER_READ_BYTES: Final = 2 * READ_BYTES
 """The same for an authenticated peer: the more messages share a step, the less each of them costs."""
 
-HEADER: Final = 14
+MAX_FRAME_HEADER_BYTES: Final = 14
 """Maximum bytes in front of the payload of a frame (RFC 6455, section 5.2)."""
 
-INBOX: Final = 600
+MAX_WAITING_MESSAGES: Final = 600
 """Messages that may wait to be received one by one, as during the handshake. Reading stops at the first, so this bounds
 how many one chunk can hold: that of an honest peer holds the end of a handshake and payloads, each of which takes a
 frame of 30 bytes or more."""
@@ -137,7 +137,9 @@ class WebSocket:
             self._end()
             await trio.aclose_forcefully(self.stream)
 
-    def allow(self, frame_bytes: int, *, margin: int, binary: bool = False, chunk: int = PEERS_CHUNK) -> None:
+    def allow(
+        self, frame_bytes: int, *, margin: int, binary: bool = False, chunk: int = PEER_READ_BYTES
+    ) -> None:
         """Set how long a message may be from now on, and whether binary ones are taken.
 
         Args:
@@ -148,7 +150,7 @@ class WebSocket:
         """
         self._frame_limit = frame_bytes
         self._binary = binary
-        self.stream.allow(frame_bytes + HEADER + chunk + margin, chunk=chunk)
+        self.stream.allow(frame_bytes + MAX_FRAME_HEADER_BYTES + chunk + margin, chunk=chunk)
 
     def hand_over(self, take: Callable[[Sequence[Message]], None], lost: Callable[[str], None]) -> None:
         """Pass all messages to a function from now on, waiting ones first; they obey the limits set by now.
@@ -242,13 +244,15 @@ class WebSocket:
             self._delivering = True
             self._pass_on(self._take, messages)
             self._delivering = False
-        elif len(self._inbox) + len(messages) <= INBOX:
+        elif len(self._inbox) + len(messages) <= MAX_WAITING_MESSAGES:
             # They are looked at when they are received: by then their limits are known.
             self._inbox += messages
             self.stream.hold()
             self._wake()
         else:
-            raise self._refused(f"the peer sent more than {INBOX} messages without waiting for an answer")
+            raise self._refused(
+                f"the peer sent more than {MAX_WAITING_MESSAGES} messages without waiting for an answer"
+            )
 
     def _pass_on(self, take: Callable[[Sequence[Message]], None], messages: list[Message]) -> None:
         for index, message in enumerate(messages):
@@ -390,7 +394,9 @@ async def open_client(
     Raises:
         ConnectionLostError: The other side hung up, refused, or speaks no WebSocket.
     """
-    guarded = GuardedStream(stream, unproductive_limit=limits.header_bytes, chunk=CHUNK, greeting=b"HTTP/1.")
+    guarded = GuardedStream(
+        stream, unproductive_limit=limits.header_bytes, chunk=READ_BYTES, greeting=b"HTTP/1."
+    )
     websocket = WebSocket(
         guarded, wsproto.ConnectionType.CLIENT, host=url.authority, path=url.path, headers=headers
     )
@@ -400,7 +406,7 @@ async def open_client(
 
 async def open_server(nursery: trio.Nursery, stream: trio.abc.Stream, limits: Limits) -> WebSocket:
     """Open the listening side of a WebSocket; as `open_client`."""
-    guarded = GuardedStream(stream, unproductive_limit=limits.header_bytes, chunk=CHUNK)
+    guarded = GuardedStream(stream, unproductive_limit=limits.header_bytes, chunk=READ_BYTES)
     websocket = WebSocket(guarded, wsproto.ConnectionType.SERVER)
     await _open(nursery, websocket, websocket.answer, limits)
     return websocket
@@ -429,4 +435,4 @@ async def _open(
         pass
     if not opened or stream.ended.is_set():
         raise ConnectionLostError(stream.why or "the other side broke the WebSocket protocol")
-    websocket.allow(limits.handshake_frame_bytes, margin=limits.unproductive_bytes, chunk=CHUNK)
+    websocket.allow(limits.handshake_frame_bytes, margin=limits.unproductive_bytes, chunk=READ_BYTES)

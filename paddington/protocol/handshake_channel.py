@@ -13,7 +13,7 @@ from .replay import FINGERPRINT_SIZE, InfoMemory
 from .session import AnySession, Frame, Session
 
 
-class HandshakeLine:
+class HandshakeChannel:
     """The envelopes of one handshake, and the frames of it that have come."""
 
     def __init__(self, service: LocalService, inner_salt: Salt, outer_salt: Salt) -> None:
