@@ -43,7 +43,7 @@ FOREIGN = {"peers"}
 
 
 def run(name: str, extra: list[str], place: Path) -> dict[str, Any] | None:
-    """Run one benchmark; give its report, or None if it failed."""
+    """Run one benchmark; return its report, or None if it failed."""
     path = place / f"{name}.json"
     path.unlink(missing_ok=True)
     command = [sys.executable, str(HERE / f"{name}.py"), *extra, "--json", str(path)]
@@ -54,7 +54,7 @@ def run(name: str, extra: list[str], place: Path) -> dict[str, Any] | None:
 
 
 def print_targets(reports: dict[str, dict[str, Any]]) -> bool:
-    """Print what was promised and what came of it; give whether all is met."""
+    """Print the targets and their figures; return whether all are met."""
     rows = [["target", "median", "", "lowest … highest", "promised", ""]]
     for name, report in reports.items():
         for figure in report["figures"]:

@@ -1,7 +1,7 @@
 """Agents for the benchmarks: rows of them over loopback, each in a process of its own.
 
 As `agents.py CONFIGURATION` it is one agent that answers; as `agents.py --ask CONFIGURATION...` it is the
-contestant that gives jobs to the last agent of a row: the first agent of it, which starts the others.
+contestant that sends jobs to the last agent of a row: the first agent of it, which starts the others.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ async def open_as_run(
 
 
 def row(directory: Path, length: int = 2, *, sqlite: bool = False, dense: bool = True) -> Contestant:
-    """Make a contestant of so many agents in a row, with their files in a new directory."""
+    """Make a contestant of several agents in a row, with their files in a new directory."""
     directory.mkdir()
     paths = write_row(directory, [*NAMES[: length - 1], NAMES[-1]], sqlite=sqlite, dense=dense)
     return Contestant("agents.py", ("--ask", *paths))
@@ -89,19 +89,19 @@ def write_row(
 
 @contextlib.contextmanager
 def answering(path: Path) -> Iterator[int]:
-    """Run an agent that answers in a process of its own; give its process id."""
+    """Run an agent that answers in a process of its own; return its process id."""
     with running(sys.executable, __file__, path, wait="up") as process:
         yield process.pid
 
 
 @contextlib.asynccontextmanager
 async def open_each(paths: Sequence[Path]) -> AsyncIterator[list[int]]:
-    """Run agents that answer, one after another, while whatever is in this process goes on; give their ids."""
+    """Run agents that answer, one after another, while this process continues; return their ids."""
     with contextlib.ExitStack() as stack:
         try:
             yield [await trio.to_thread.run_sync(stack.enter_context, answering(path)) for path in paths]
         finally:
-            # They take leave of whoever they are connected with, who may be here.
+            # They say goodbye to their peers, which may be in this process.
             with trio.CancelScope(shield=True):
                 await trio.to_thread.run_sync(stack.close)
 
@@ -110,7 +110,7 @@ async def open_each(paths: Sequence[Path]) -> AsyncIterator[list[int]]:
 
 
 class Asker:
-    """Gives jobs to the last agent of a row, each with a command that no earlier one equals.
+    """Sends jobs to the last agent of a row, each with a new command.
 
     Equal commands would wait for one result.
     """
@@ -135,11 +135,11 @@ class Asker:
                         return
 
     async def run(self, log: Log, in_flight: int) -> None:
-        """Keep so many jobs under way while the log goes on."""
+        """Keep a number of jobs in flight while the log continues."""
         await keep_asking_trio(log, in_flight, self.ask)
 
     async def burst(self, in_flight: int, seconds: float) -> Log:
-        """Keep so many jobs under way for so long."""
+        """Keep a number of jobs in flight for some seconds."""
         with Log(seconds) as log:
             await self.run(log, in_flight)
         return log

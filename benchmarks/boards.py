@@ -71,7 +71,7 @@ class Pair:
         self.asker.receive(RUNNER, command, self.now)
 
     def fill(self, size: int, kind: str) -> None:
-        """Put jobs on both boards, until there are so many; they share all but what differs."""
+        """Put jobs on both boards up to a number; they share all equal values."""
         model = self.job().pending(now=self.now)
         if kind == "finished":
             model = model.completed("account created", now=self.now)

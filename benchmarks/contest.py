@@ -1,4 +1,4 @@
-"""The same errand by different means, in turns: each round gives every contestant a turn, one after another.
+"""The same errand by different means: in each round every contestant has a turn, one after another.
 
 A contestant is a worker (`workers`) that asks, with whatever answers it: all that a turn needs. Within its turn
 it warms up, then keeps 100 errands under way, then one after another. While others have theirs it is frozen.
@@ -37,7 +37,7 @@ class Contestant:
 
     Attributes:
         script: What runs as its worker.
-        arguments: What that is told.
+        arguments: Its arguments.
         modules: What must be importable for it.
         programs: What must be installed for it.
     """
@@ -54,7 +54,7 @@ class Contestant:
 
 @dataclass(frozen=True)
 class Burst:
-    """What came of keeping so many errands under way for so long.
+    """The result of keeping a number of errands in flight for some seconds.
 
     Attributes:
         rate: Errands per second.
@@ -87,7 +87,7 @@ class Turn:
 
 
 def compete(contestants: Mapping[str, Contestant], *, rounds: int, seconds: float) -> dict[str, list[Turn]]:
-    """Let everyone have a turn in each round; give everyone's turns."""
+    """Run every contestant once in each round; return the turns of each."""
     turns: dict[str, list[Turn]] = {name: [] for name in contestants}
     with contextlib.ExitStack() as stack:
         workers: dict[str, Worker] = {}
@@ -193,7 +193,7 @@ class Log:
 
 
 async def serve_trio(run: Callable[[Log, int], Awaitable[None]]) -> None:
-    """Take orders in a program on trio; `run` keeps so many errands under way while the log goes on."""
+    """Take orders in a program on trio; `run` keeps a number of errands in flight while the log continues."""
     reply()
     while (order := await trio.to_thread.run_sync(next_order)) is not None:
         with Log(order["seconds"]) as log:
@@ -202,7 +202,7 @@ async def serve_trio(run: Callable[[Log, int], Awaitable[None]]) -> None:
 
 
 async def keep_asking_trio(log: Log, in_flight: int, ask: Callable[[], Awaitable[object]]) -> None:
-    """Let so many tasks ask, one errand after another."""
+    """Run a number of tasks that ask, one errand after another."""
 
     async def one_after_another() -> None:
         while log.goes_on():

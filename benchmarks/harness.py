@@ -1,7 +1,7 @@
 """What the benchmarks share: figures with their spread, reports as tables and as JSON, and their arguments.
 
 Machines differ, and so do minutes on one machine. So whatever is to be compared runs in turns within one
-run, each round gives one ratio, and what is reported is the median of the rounds with the lowest and the
+run, each round yields one ratio, and what is reported is the median of the rounds with the lowest and the
 highest of them.
 """
 
@@ -101,7 +101,7 @@ class Report:
         at_least: float | None = None,
         at_most: float | None = None,
     ) -> float:
-        """Add a line; give its median."""
+        """Add a line; return its median."""
         figure = Figure(name, samples, unit, at_least, at_most)
         if any(figure.name == other.name for other in self.figures):
             raise ValueError(f"There is a figure {name!r} already")
@@ -168,7 +168,7 @@ QUICK = {"rounds": 1, "seconds": 0.1}
 
 
 class Arguments(argparse.ArgumentParser):
-    """The arguments that every benchmark has; `--quick` gives small values to all that were not given."""
+    """The arguments that every benchmark has; `--quick` sets small values where none was given."""
 
     def __init__(self, description: str | None, quick: dict[str, Any]) -> None:
         super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

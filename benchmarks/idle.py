@@ -27,7 +27,7 @@ FILES_BESIDE = 200
 
 
 def allow_files(wanted: int) -> int:
-    """Let this process and those that it starts open so many files, if the system permits; give how many it does."""
+    """Let this process and those that it starts open this many files, if the system permits; return how many it does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)

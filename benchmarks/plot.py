@@ -16,7 +16,7 @@ from typing import Any
 from harness import shown
 
 OURS, OTHERS, GOOD, BAD, GREY = "#0072B2", "#999999", "#009E73", "#D55E00", "#555555"
-"""Colours that people tell apart who see fewer of them."""
+"""Colours that colour-blind people can distinguish."""
 
 CONTESTANTS = {
     "echo": ("jobs", "WebSocket echo"),

@@ -13,7 +13,7 @@ ADDRESS = "TEMPLEMEADS_BENCHMARK_REDIS"
 
 @contextlib.contextmanager
 def open_redis() -> Iterator[str]:
-    """Run a server that keeps nothing on disk; give its address, which is in the environment meanwhile too."""
+    """Run a server without files; yield its address, which is also in the environment meanwhile."""
     port = free_port()
     command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
     with running(*command, wait="Ready to accept"):

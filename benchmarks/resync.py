@@ -1,4 +1,4 @@
-"""How long two agents take to tell each other a whole board when they find each other again.
+"""How long two agents take to synchronise a whole board when they reconnect.
 
 Two agents in two processes, over a socket on loopback; a board of finished jobs lies in the store of each. Measured
 is the time from when both are up to the answer to a job that was put behind both boards: for equal boards (both had
@@ -51,7 +51,7 @@ async def filled(agent: str, *, kept: Sequence[Write]) -> AsyncIterator[BoardSto
 
 
 def board(size: int, now: float) -> list[Job]:
-    """Make finished jobs, the same in every process that is told the same time."""
+    """Make finished jobs, the same in every process with the same time."""
     return [
         attrs.evolve(
             Job.parse(f"portal.cluster add_user u{number}.proj.portal", now=now, lifetime=LIFETIME)
@@ -67,7 +67,7 @@ def board(size: int, now: float) -> list[Job]:
 
 
 async def work(path: Path, size: int, now: float) -> None:
-    """Be an agent that starts and stops when it is told to, with a full board or an empty one."""
+    """Run an agent that starts and stops on request, with a full board or an empty one."""
     config = AgentConfig.load(path)
     config.limits = attrs.evolve(agents.LIMITS, board_jobs=10_000_000)
     full = [Write(OTHERS[config.name], job) for job in board(size, now)]
@@ -99,7 +99,7 @@ async def work(path: Path, size: int, now: float) -> None:
 
 
 def resync(portal: Worker, cluster: Worker, *, size: int, lost: bool) -> tuple[float, float]:
-    """Return the seconds from both agents' start until all is told, and the processor seconds of both."""
+    """Return the seconds from both agents' start until all is synchronised, and the processor seconds of both."""
     portal.ask("start", lost=False)
     up = cluster.ask("start", lost=lost)["up"]
     used = portal.processor_seconds() + cluster.processor_seconds()

@@ -39,7 +39,7 @@ OPENINGS = (b"", UPGRADE, UPGRADE + SALTS + b"\r\n" + HALF_A_FRAME)
 
 
 async def attack(port: int, number: int) -> None:
-    """Hold so many connections half open, until this process is ended."""
+    """Hold a number of connections half open, until this process is ended."""
     held = 0
     begun = time.monotonic()
 

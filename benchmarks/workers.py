@@ -2,7 +2,7 @@
 
 A worker is a script of this directory that reads orders from its standard input, one JSON object a line, and
 answers each with a line of JSON. So whatever is measured has a process, a heap and a garbage collector of its
-own, is started once, and works only when it is told to. What a worker starts belongs to its process group: all
+own, is started once, and works only on request. What a worker starts belongs to its process group: all
 of it is counted, frozen and ended together.
 """
 
@@ -26,10 +26,10 @@ ROOT = Path(__file__).resolve().parent.parent
 HERE = Path(__file__).resolve().parent
 
 PATIENCE = 300.0
-"""Seconds that an answer may take: more than anything here does, and less than for ever."""
+"""Maximum seconds for an answer: more than anything here takes."""
 
 
-# -- as the one who gives orders ------------------------------------------------------------------------------
+# -- the side that sends orders -----------------------------------------------------------------------------
 
 
 class Worker:
@@ -183,7 +183,7 @@ def _on_disk() -> str | None:
 
 
 def file_system(place: Path) -> str:
-    """Return the kind of file system that a directory is on, from /proc; empty where that cannot be told."""
+    """Return the kind of file system that a directory is on, from /proc; empty if unknown."""
     try:
         mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
     except OSError:

@@ -93,7 +93,7 @@ def server(url: str, ip: str, port: int, allowed: str, invitation: str) -> None:
     async def run() -> None:
         config = ServiceConfig.create("server", url=url, ip=ip, port=port)
         config.add_client("client", allowed).save(invitation)
-        click.echo(f"Wrote {invitation}: give it to the client")
+        click.echo(f"Wrote {invitation}: copy it to the client")
         await run_server(config)
 
     start(run)
@@ -111,7 +111,7 @@ def client(invitation: str) -> None:
 
 
 def start(run: Callable[[], Awaitable[None]]) -> None:
-    """Run until done; what is wrong with the call is told in one line."""
+    """Run until done; report an error in the call in one line."""
     try:
         trio.run(run)
     except PaddingtonError as exc:

@@ -77,7 +77,7 @@ async def run_portal(url: str, ip: str, port: int, client_range: str, invitation
 
 
 async def run_cluster(invitation: Path, patience: float, *, allow_readable: bool) -> None:
-    """Run the cluster until the portal has gone."""
+    """Run the cluster until the portal has disconnected."""
     with trio.move_on_after(patience):
         while not await trio.Path(invitation).exists():  # noqa: ASYNC110 - a file has no event
             await trio.sleep(0.1)

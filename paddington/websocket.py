@@ -1,20 +1,19 @@
-"""One WebSocket over one stream. The only module that knows which library does it (a test holds that).
+"""One WebSocket over one stream. The only module that imports the WebSocket library (a test checks that).
 
 The library is trio-websocket. It opens, answers pings and closes; its task is the one that reads. Messages do
 not pass through it: wsproto, on which it stands, hands the library its events one by one, and `_Wire` keeps the
 messages among them back and gives them on in the same step. So all messages of a chunk are handled at once, without
 a change of tasks, and so is sending: frames are made by wsproto and written by whoever has something to send.
 
-What the library does badly is made good here and in `paddington.stream`:
+This module and `paddington.stream` make up for weaknesses of the library:
 
 - Whatever goes wrong in its reader task stays within this connection: a wall around that task turns it into
   the reason why the stream ended. Pings while closing, over-long messages, callers that speak no HTTP: all end
   here.
-- Opening is raced against the end of the stream, so that a hang-up is told at once and with its cause.
+- Opening is raced against the end of the stream, so that a hang-up is reported at once and with its cause.
 - Its limit of length counts characters, holds what it counts, and then answers in the peer's stead. Ours is
   in the stream below, in bytes. A text that is not ASCII is refused; the envelope is hex digits anyway.
-- Whoever is slow is slowed down by TCP: while the receiver does not keep up it holds the stream, and nothing more is
-  read.
+- TCP slows the peer down: while the receiver does not keep up it holds the stream, and nothing more is read.
 - Closing has a deadline, and the stream is ours, so it is closed for certain.
 
 No ping is ever sent: existing services take one for a message during the handshake.
@@ -41,20 +40,20 @@ if TYPE_CHECKING:
     from .config.url import Url
     from .limits import Limits
 
-CHUNK: Final = 16 * 1024
-"""Most bytes that are taken from the stream at once: what may be read beyond the end of a message.
+READ_BYTES: Final = 16 * 1024
+"""Maximum bytes of one read, which may go beyond the end of a message.
 
-One chunk is worked through without a pause, and a chunk of empty fragments is the dearest: 16 KiB of them
-hold up everybody else for some 40 ms, 64 KiB four times as long.
+A chunk is processed without a pause, and a chunk of empty fragments costs most: 16 KiB of them block all other
+tasks for some 40 ms, 64 KiB four times as long.
 """
 
-PEERS_CHUNK: Final = 2 * CHUNK
-"""The same for whoever has proven to have our keys: the more messages share a step, the less each of them costs."""
+PEER_READ_BYTES: Final = 2 * READ_BYTES
+"""The same for an authenticated peer: the more messages share a step, the less each of them costs."""
 
-HEADER: Final = 14
-"""Most bytes in front of the payload of a frame (RFC 6455, section 5.2)."""
+MAX_FRAME_HEADER_BYTES: Final = 14
+"""Maximum bytes in front of the payload of a frame (RFC 6455, section 5.2)."""
 
-INBOX: Final = 600
+MAX_WAITING_MESSAGES: Final = 600
 """Messages that may wait to be received one by one, as during the handshake. Reading stops at the first, so this bounds
 how many one chunk can hold: that of an honest peer holds the end of a handshake and payloads, each of which takes a
 frame of 30 bytes or more."""
@@ -130,7 +129,7 @@ class WebSocket:
         except trio_websocket.ConnectionRejected as exc:
             self.stream.fail(f"the other side answered with HTTP status {exc.status_code}")
         except Exception as exc:
-            # The wall: the reason of the stream's end takes it up. But for a fault of ours.
+            # The wall: errors become the reason of the stream's end. Except internal errors.
             if self._delivering:
                 raise
             self.stream.fail(f"the peer broke the WebSocket protocol ({explain(exc)})")
@@ -138,7 +137,9 @@ class WebSocket:
             self._end()
             await trio.aclose_forcefully(self.stream)
 
-    def allow(self, frame_bytes: int, *, margin: int, binary: bool = False, chunk: int = PEERS_CHUNK) -> None:
+    def allow(
+        self, frame_bytes: int, *, margin: int, binary: bool = False, chunk: int = PEER_READ_BYTES
+    ) -> None:
         """Set how long a message may be from now on, and whether binary ones are taken.
 
         Args:
@@ -149,18 +150,18 @@ class WebSocket:
         """
         self._frame_limit = frame_bytes
         self._binary = binary
-        self.stream.allow(frame_bytes + HEADER + chunk + margin, chunk=chunk)
+        self.stream.allow(frame_bytes + MAX_FRAME_HEADER_BYTES + chunk + margin, chunk=chunk)
 
     def hand_over(self, take: Callable[[Sequence[Message]], None], lost: Callable[[str], None]) -> None:
-        """Return all messages to a function from now on, those first that wait; they obey the limits set by now.
+        """Pass all messages to a function from now on, waiting ones first; they obey the limits set by now.
 
         Args:
-            take: Takes the messages of one chunk without waiting, in the reader's task; whoever cannot keep up holds
-                the stream. What it raises is taken for a fault of ours.
-            lost: Told the reason when no message will come any more; may be told more than once.
+            take: Takes the messages of one chunk without waiting, in the reader's task; if it cannot keep up, it holds
+                the stream. What it raises counts as an internal error.
+            lost: Called with the reason when no more messages will come; may be called more than once.
 
         Raises:
-            ConnectionLostError: One of those that waited is none that this side takes.
+            ConnectionLostError: One of the waiting messages has a type or length that this side does not accept.
         """
         self._take, self._lost = take, lost
         # The list itself: the library still holds it.
@@ -174,15 +175,15 @@ class WebSocket:
             lost(self._why())
 
     async def begin(self) -> None:
-        """Wait for the turn to `write`, which lasts until `finish`; a checkpoint only where somebody else has it."""
+        """Wait for the turn to `write`, which lasts until `finish`; a checkpoint only if another task has it."""
         await self.stream.begin()
 
     def finish(self) -> None:
-        """Return the turn to write to the next."""
+        """Pass the turn to write to the next."""
         self.stream.finish()
 
     async def write(self, messages: Sequence[Message]) -> None:
-        """Send messages in one go. For callers who has the turn.
+        """Send messages in one go. Only for the caller that has the turn.
 
         Cancelled half-way, it leaves a broken connection behind.
 
@@ -208,7 +209,7 @@ class WebSocket:
         """Receive one message, before they are handed over.
 
         Raises:
-            ConnectionLostError: The connection is over, or the message is none that this side takes.
+            ConnectionLostError: The connection is over, or the message has a type or length that this side does not accept.
         """
         await trio.lowlevel.checkpoint()
         while not self._inbox:
@@ -243,13 +244,15 @@ class WebSocket:
             self._delivering = True
             self._pass_on(self._take, messages)
             self._delivering = False
-        elif len(self._inbox) + len(messages) <= INBOX:
+        elif len(self._inbox) + len(messages) <= MAX_WAITING_MESSAGES:
             # They are looked at when they are received: by then their limits are known.
             self._inbox += messages
             self.stream.hold()
             self._wake()
         else:
-            raise self._refused(f"the peer sent more than {INBOX} messages without waiting for an answer")
+            raise self._refused(
+                f"the peer sent more than {MAX_WAITING_MESSAGES} messages without waiting for an answer"
+            )
 
     def _pass_on(self, take: Callable[[Sequence[Message]], None], messages: list[Message]) -> None:
         for index, message in enumerate(messages):
@@ -299,10 +302,10 @@ class WebSocket:
 
 
 class _Wire(wsproto.WSConnection):
-    """A wsproto connection that gives whole messages to a function, and all other events to whoever asks for events.
+    """A wsproto connection that gives whole messages to a function, and all other events to the caller of `events`.
 
     Rule 1. Messages are given on in the step in which their last bytes were read, in order with the other events, and
-            those of one chunk together: whoever takes them does each thing for all of them in turn.
+            those of one chunk together: the receiver processes each step for all of them.
     Rule 2. What is collected of a message in fragments is bounded by the stream below.
     """
 
@@ -391,7 +394,9 @@ async def open_client(
     Raises:
         ConnectionLostError: The other side hung up, refused, or speaks no WebSocket.
     """
-    guarded = GuardedStream(stream, unproductive_limit=limits.header_bytes, chunk=CHUNK, greeting=b"HTTP/1.")
+    guarded = GuardedStream(
+        stream, unproductive_limit=limits.header_bytes, chunk=READ_BYTES, greeting=b"HTTP/1."
+    )
     websocket = WebSocket(
         guarded, wsproto.ConnectionType.CLIENT, host=url.authority, path=url.path, headers=headers
     )
@@ -401,7 +406,7 @@ async def open_client(
 
 async def open_server(nursery: trio.Nursery, stream: trio.abc.Stream, limits: Limits) -> WebSocket:
     """Open the listening side of a WebSocket; as `open_client`."""
-    guarded = GuardedStream(stream, unproductive_limit=limits.header_bytes, chunk=CHUNK)
+    guarded = GuardedStream(stream, unproductive_limit=limits.header_bytes, chunk=READ_BYTES)
     websocket = WebSocket(guarded, wsproto.ConnectionType.SERVER)
     await _open(nursery, websocket, websocket.answer, limits)
     return websocket
@@ -430,4 +435,4 @@ async def _open(
         pass
     if not opened or stream.ended.is_set():
         raise ConnectionLostError(stream.why or "the other side broke the WebSocket protocol")
-    websocket.allow(limits.handshake_frame_bytes, margin=limits.unproductive_bytes, chunk=CHUNK)
+    websocket.allow(limits.handshake_frame_bytes, margin=limits.unproductive_bytes, chunk=READ_BYTES)

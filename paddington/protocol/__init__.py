@@ -1,4 +1,4 @@
-"""What two services say to each other on the wire: values in, values out.
+"""The wire protocol between two services: values in, values out.
 
 Keys, envelopes, the two framings, the handshake as a state machine, and the rules against replay. Time and randomness are
 passed in. Nothing here awaits, opens a file or reads a clock.

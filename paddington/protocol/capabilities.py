@@ -1,7 +1,7 @@
-"""What two services of ours may agree upon beyond the protocol, in one field of the Handshake.
+"""Extensions that two paddington services may agree on, in one field of the Handshake.
 
-The field is named `paddington`; existing services ignore it. A service that sends unknown fields back as
-they came must not be taken for one that agrees, so the offer names the side that made it.
+The field is named `paddington`; existing services ignore it. A service that echoes unknown fields must
+not appear to agree, so the offer names the side that made it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ FIELD: Final = "paddington"
 """Name of the field in the Handshake object."""
 
 FRAMINGS: Final[tuple[str, ...]] = ("dense-1",)
-"""Framings that we can speak beside the compatible one, best first (`paddington.dense`)."""
+"""Framings that we support beside the compatible one, best first (`paddington.protocol.dense`)."""
 
 _MAX_NAMES: Final = 16
 
@@ -26,7 +26,7 @@ def offer(side: Side, framings: Sequence[str]) -> dict[str, object]:
 
 
 def framings(field: object, side: Side) -> tuple[str, ...]:
-    """Read the framings from the field of the other side; nothing from anything else, whatever it is.
+    """Return the framings in the other side's field; none if the field is anything else.
 
     Args:
         field: The value of the field, None if absent.
@@ -39,5 +39,5 @@ def framings(field: object, side: Side) -> tuple[str, ...]:
 
 
 def agreed(client: Sequence[str], server: Sequence[str]) -> str | None:
-    """Return the framing that both choose, the first of the client's that the server has; else None."""
+    """Return the framing that both choose: the first of the client's that the server has, or None."""
     return next((name for name in client if name in server), None)

@@ -1,6 +1,6 @@
 """The compatible framing: a payload as a JSON text, or as a numbered object, in an envelope.
 
-Protocol pages *wire*, section 5, and *newer-protocol*, section 5. Every existing service speaks it.
+Protocol pages *wire*, section 5, and *newer-protocol*, section 5. Every existing service uses it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .sizes import NUMBER_BYTES, max_value_bytes
 
 
 class EnvelopeCodec:
-    """The codec of the compatible framing; see `Codec` for what its methods promise.
+    """The codec of the compatible framing; see `Codec` for its methods.
 
     Args:
         keys: The session keys, with the salts of the connection.
@@ -89,7 +89,7 @@ def _payload(value: bytes, fingerprint: bytes) -> Opened | None:
         return None
     if type(content) is str:
         return Opened(None, content, fingerprint)
-    # Further fields are left alone: a later release may have some.
+    # Unknown fields are ignored: a later release may have some.
     if type(content) is dict and is_number(number := content.get("nonce")):
         text = content.get("payload")
         if type(text) is str:

@@ -1,7 +1,7 @@
-"""Keys and salts, and what is done with them: seal, open, derive (protocol page *wire*, section 1).
+"""Keys and salts, and their operations: seal, open, derive (protocol page *wire*, section 1).
 
-Rule 1: a key never shows. `repr`, `str` and formatting give a word instead, pickling is refused, and
-the raw bytes leave a `Key` by `hex()` and `expose()` only, which are easy to search for.
+Rule 1: a key is never shown. `repr`, `str` and formatting return a placeholder, pickling is refused, and
+the raw bytes leave a `Key` only through `hex()` and `expose()`, which are easy to search for.
 
 Rule 2: every failure to open is the same failure. A caller cannot tell a wrong key from altered data, and
 neither can a peer.
@@ -43,18 +43,18 @@ PASSWORD_MEMORY_KIB_V1: Final = 19_456
 """Memory of a version 1 password key (protocol page *newer-protocol*, section 9)."""
 
 Random: TypeAlias = Callable[[int], bytes]
-"""Gives so many random bytes; `os.urandom` everywhere but in tests."""
+"""Returns the requested number of random bytes; `os.urandom` everywhere but in tests."""
 
 _NO_UTF8: Final = "This password holds half a surrogate pair and has no UTF-8 form; type it again."
 _HEX: Final = re.compile(r"[0-9a-fA-F]{64}")
-_DIGEST: Final = 64  # bytes that SHA-512 gives
-_BLOCK: Final = 128  # bytes that SHA-512 takes at a time, RFC 2104
+_DIGEST: Final = 64  # bytes of a SHA-512 digest
+_BLOCK: Final = 128  # bytes of a SHA-512 block, RFC 2104
 _INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
 
 
 class _Secret:
-    """32 bytes that do not show."""
+    """32 secret bytes, which are never shown."""
 
     __slots__ = ("_raw",)
     _WHAT: ClassVar[str] = "value"
@@ -76,7 +76,7 @@ class _Secret:
         """Read 64 hexadecimal digits, in either case and nothing around them.
 
         Raises:
-            ConfigError: The text is anything else. The message tells its length, never the text.
+            ConfigError: The text is anything else. The message has its length, never the text.
         """
         if not isinstance(text, str) or _HEX.fullmatch(text) is None:
             size = f"{len(text)} characters" if isinstance(text, str) else f"a {type(text).__name__}"
@@ -85,7 +85,7 @@ class _Secret:
         return cls(bytes.fromhex(text))
 
     def hex(self) -> str:
-        """Return 64 lower-case hexadecimal digits, for the places where it must be written out."""
+        """Return 64 lower-case hexadecimal digits, for writing to a file."""
         raw: bytes = self._raw
         return raw.hex()
 
@@ -142,7 +142,7 @@ class Key(_Secret):
     def from_password(cls, password: str) -> Self:
         """Derive the version 0 key of a password: a fixed salt and little work.
 
-        It hides, it does not protect: give it texts of high entropy only. See `password_key` for version 1.
+        It obscures rather than protects: use only passwords of high entropy. See `password_key` for version 1.
 
         Raises:
             ConfigError: The password has no UTF-8 form.
@@ -155,17 +155,17 @@ class Key(_Secret):
 
 
 class Salt(_Secret):
-    """The 32 bytes that tell one connection's derived keys from another's.
+    """32 bytes that make the derived keys of each connection different.
 
-    Salts are not secret, but a masked salt beside its plain form gives a pre-shared key away, so they do
-    not show either.
+    Salts are not secret, but a masked salt beside its plain form reveals a pre-shared key, so they are
+    never shown either.
     """
 
     __slots__ = ()
     _WHAT = "salt"
 
     def masked(self, key: Key) -> Salt:
-        """Combine with a key by exclusive or; doing it twice gives the salt back."""
+        """Combine with a key by exclusive or; doing it twice restores the salt."""
         mixed = int.from_bytes(self._raw, "big") ^ int.from_bytes(key.expose(), "big")
         return Salt(mixed.to_bytes(SIZE, "big"))
 

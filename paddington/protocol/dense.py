@@ -1,6 +1,6 @@
 """The dense framing: several payloads in one binary frame, sealed once (`docs/wire-extension.md`).
 
-Two services of ours may agree upon it in the handshake; with anyone else the envelope is spoken. ::
+Two paddington services may agree on it in the handshake; other peers use the envelope. ::
 
     frame  = number (8 bytes) + seal(direction's key, nonce = 16 zero bytes + number, body)
     body   = one or more of: length (4 bytes) + payload as UTF-8          all numbers big-endian
@@ -8,10 +8,10 @@ Two services of ours may agree upon it in the handshake; with anyone else the en
 Rule 1. Each direction has a key of its own, so a frame that comes back to its sender does not open.
 Rule 2. A number is used once per key, and a sender counts from 0 without a gap. It is the nonce, so it is
         authentic in every frame that opens.
-Rule 3. The receiver takes the next number only. A lower one is a repeat and is dropped. A higher one that
-        opens means that a frame was lost on the way, which no line does by itself: the connection is to be
-        renewed, and what was lost is in the next synchronisation.
-Rule 4. Nothing is changed by a frame that does not open.
+Rule 3. The receiver accepts the next number only. A lower one is a repeat and is dropped. A higher one that
+        opens means that a frame was lost on the way, which no TCP connection does by itself: renew the
+        connection; the next synchronisation repeats what was lost.
+Rule 4. A frame that does not open changes nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .crypto import NONCE_SIZE, TAG_SIZE, Deriver, Key, Salt, open_raw, seal_raw
 from .session import Frame
 
 NAME: Final = "dense-1"
-"""What the framing is called in the handshake."""
+"""Name of the framing in the handshake."""
 
 MAX_PAYLOADS_PER_FRAME: Final = 1024
 """Payloads in one frame that are taken: an empty one costs four bytes here and a whole step of its reader."""
@@ -79,7 +79,7 @@ class DenseSession:
     Attributes:
         receive_limit: Bytes of a frame that are taken.
         send_limit: Bytes of a frame that we send.
-        must_renew: Whether frames were lost: close the connection and open it afresh.
+        must_renew: Whether frames were lost: close the connection and open a new one.
     """
 
     __slots__ = ("_keys", "_next_in", "_next_out", "must_renew", "receive_limit", "send_limit")
@@ -95,7 +95,7 @@ class DenseSession:
         self._next_out = 0
 
     def seal_some(self, texts: Sequence[str], start: int = 0) -> tuple[Frame, int]:
-        """Make a frame for as many payloads, from one on, as go into it well.
+        """Make a frame of the payloads from `start` on, as many as fit well.
 
         Each call uses up a number, so send what it returns, in this order.
 
@@ -163,7 +163,7 @@ class DenseSession:
 
     @property
     def largest_payload(self) -> int:
-        """Bytes that `payload_size` may give for one payload."""
+        """Maximum `payload_size` of one payload."""
         return self.send_limit - _OVERHEAD
 
     def payload_size(self, text: str) -> int:

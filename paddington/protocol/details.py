@@ -1,11 +1,10 @@
 """The three JSON objects of the handshake as values: Handshake, PeerDetails, standby status.
 
-Protocol pages *wire*, section 3 and 4, and *newer-protocol*, section 3. Written with every field that any
-release knows; read as the oldest release writes them, the later fields being optional and unknown ones left
-alone.
+Protocol pages *wire*, section 3 and 4, and *newer-protocol*, section 3. They are written with all fields
+of all releases; only the fields of the oldest release are required, and unknown ones are ignored.
 
-Reading never raises: it gives the value, or the `Problem` with it. So the code that refuses has no key in
-its hands.
+Reading never raises: it returns the value, or the `Problem` with it, so that no key is in a variable where an
+error is raised.
 """
 
 from __future__ import annotations
@@ -73,23 +72,21 @@ class Greeting:
     def read(cls, value: object, side: capabilities.Side) -> Greeting | Problem:
         """Read the object that this side has sent."""
         if not isinstance(value, dict):
-            return Problem("malformed", "The first object is no Handshake.")
+            return Problem("malformed", "The first object is no Handshake")
         match value:
             case {"session_key": {"data": str(digits)}, "engine": str(engine), "version": str(version)}:
                 key = _key(digits)
             case _:
-                return Problem("malformed", "The first object is no Handshake.")
+                return Problem("malformed", "The first object is no Handshake")
         if key is None:
-            return Problem("malformed", "The session key is not written as 64 hexadecimal digits.")
+            return Problem("malformed", "The session key is not written as 64 hexadecimal digits")
         if key.is_zero:
-            return Problem("zero-key", "The session key is all zeros.")
+            return Problem("zero-key", "The session key is all zeros")
         stamp = _stamp(value)
         if stamp is None:
-            return Problem(
-                "malformed", "The number or the epoch of the Handshake is not an unsigned integer."
-            )
+            return Problem("malformed", "The number or the epoch of the Handshake is not an unsigned integer")
         if not (_is_label(engine) and _is_label(version)):
-            return Problem("malformed", "The engine or its version is too long, or not printable.")
+            return Problem("malformed", "The engine or its version is too long, or not printable")
         offered = capabilities.framings(value.get(capabilities.FIELD), side)
         return cls(key, engine, version, stamp, offered)
 
@@ -115,7 +112,7 @@ class StandbyStatus:
             case {"server_is_secondary": bool(server), "client_is_secondary": bool(client)}:
                 return cls(client_is_secondary=client, server_is_secondary=server)
             case _:
-                return Problem("malformed", "The answer does not say how the connection stands.")
+                return Problem("malformed", "The answer does not say how the connection stands")
 
 
 @attrs.frozen
@@ -152,33 +149,33 @@ class Details:
     def read(cls, value: object) -> Details | Problem:
         """Read the object; the version of the protocol must be ours."""
         if not isinstance(value, dict):
-            return Problem("malformed", "The second object is no PeerDetails.")
+            return Problem("malformed", "The second object is no PeerDetails")
         match value:
             case {"name": str(name), "zone": str(zone), "version": version, "standby_status": status}:
                 stamp = _stamp(value)
             case _:
-                return Problem("malformed", "The second object is no PeerDetails.")
+                return Problem("malformed", "The second object is no PeerDetails")
         if stamp is None:
-            return Problem("malformed", "The number or the epoch of PeerDetails is not an unsigned integer.")
+            return Problem("malformed", "The number or the epoch of PeerDetails is not an unsigned integer")
         if not is_number(version):
-            return Problem("malformed", "The protocol version is not a whole number.")
+            return Problem("malformed", "The protocol version is not a whole number")
         if version != PROTOCOL_VERSION:
-            return Problem("version", f"The peer speaks protocol version {version}, we {PROTOCOL_VERSION}.")
+            return Problem("version", f"The peer speaks protocol version {version}, we {PROTOCOL_VERSION}")
         standing = StandbyStatus.read(status)
         if isinstance(standing, Problem):
             return standing
         supports = value.get("supports_nonce")
         if supports is not None and not isinstance(supports, bool):
-            return Problem("malformed", "The field supports_nonce is neither true nor false.")
+            return Problem("malformed", "The field supports_nonce is neither true nor false")
         return cls(name, zone, standing, supports is True, stamp)
 
     def check(self, name: str, zone: str) -> Problem | None:
         """Compare with the names that the configuration has for this peer."""
         if self.name != name:
-            return Problem("name", f"The peer calls itself {quoted(self.name)} and is configured as {name}.")
+            return Problem("name", f"The peer calls itself {quoted(self.name)} and is configured as {name}")
         if self.zone != zone:
             return Problem(
-                "zone", f"The peer is in zone {quoted(self.zone)} and is configured in zone {zone}."
+                "zone", f"The peer is in zone {quoted(self.zone)} and is configured in zone {zone}"
             )
         return None
 

@@ -8,8 +8,8 @@ Every byte of the value is written four times, since each layer writes hex: a va
 of exactly 4 L + 372 characters.
 
 The inner text is hex too, so reading and writing it as JSON comes down to a pair of quotes; nothing here
-runs a JSON parser over it. Whoever writes it with escapes or blanks, which JSON would allow and nobody
-does, is refused.
+runs a JSON parser over it. Escapes or blanks in it, which JSON would allow and no service
+writes, are refused.
 
 Both directions of a connection share keys and salts, so a frame that comes back to its sender opens. An
 info needs only look random: the second half of each outer info that we send is a `Mark` of its first
@@ -92,7 +92,7 @@ class EnvelopeKeys:
 
 
 def frame_length(value_bytes: int) -> int:
-    """Characters of the frame around a value of so many bytes of JSON."""
+    """Return the length of the frame for a value of this many bytes of JSON."""
     return CHARACTERS_PER_BYTE * value_bytes + FRAME_OVERHEAD
 
 

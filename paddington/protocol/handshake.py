@@ -1,6 +1,6 @@
 """Both sides of the handshake as state machines (protocol pages *wire* 3 and 4, *newer-protocol* 2 and 3).
 
-The client is whoever dials::
+The client is the side that dials::
 
     state        what happens                      next state
     -----------  --------------------------------  ----------------------------------------------
@@ -12,7 +12,7 @@ The client is whoever dials::
     STANDBY      `poll`                          ASKED
     ASKED        `receive` the standby status    as from INTRODUCED
 
-The server is whoever listens::
+The server is the side that listens::
 
     state        what happens                      next state
     -----------  --------------------------------  ----------------------------------------------
@@ -26,7 +26,7 @@ Rule 1: whatever a peer sends in whatever state, `receive` gives the action abov
 `HandshakeError`; the state is OVER from the moment that a frame is looked at until it has turned out to
 be right.
 
-Rule 2: a call of ours at the wrong time is a mistake in our code and raises `RuntimeError`.
+Rule 2: a call at the wrong time is a programming error and raises `RuntimeError`.
 
 Rule 3: nothing of the peer's is remembered beyond this object before its PeerDetails has opened. The
 session keys are new in this connection, so from then on nobody else can have sent it; a recorded Handshake
@@ -67,7 +67,7 @@ from . import capabilities
 from .crypto import Key, Salt
 from .details import Details, Greeting, Problem, StandbyStatus
 from .envelope import open_layers
-from .handshake_channel import HandshakeLine, parsed, read_frame
+from .handshake_channel import HandshakeChannel, parsed, read_frame
 from .local import LocalService
 from .salts import SentSalts
 from .session import AnySession, Frame
@@ -114,7 +114,7 @@ class ServerEntry(ClientEntry, Protocol):
 
 @attrs.frozen
 class PeerInfo:
-    """What a peer told about itself during the handshake.
+    """What a peer sent about itself during the handshake.
 
     Attributes:
         engine: What it calls its software.
@@ -272,7 +272,7 @@ class ClientHandshake:
             self._salts = SentSalts.masked(
                 inner_salt, outer_salt, inner_key=server.inner_key, outer_key=server.outer_key
             )
-        self._line = HandshakeLine(service, inner_salt, outer_salt)
+        self._channel = HandshakeChannel(service, inner_salt, outer_salt)
         self._outer_key = _session_key(service)
         self._greeting: Greeting | None = None
         self._info: PeerInfo | None = None
@@ -292,10 +292,10 @@ class ClientHandshake:
         if self._state is not _State.BEGUN:
             raise RuntimeError("first_frame() opens the handshake, once")
         greeting = _greet(self._service, self._outer_key, self._peer, self._unix_seconds)
-        self._line.use(self._server.inner_key, self._server.outer_key)
-        frame = self._line.seal(greeting.to_json("client"))
+        self._channel.use(self._server.inner_key, self._server.outer_key)
+        frame = self._channel.seal(greeting.to_json("client"))
         # The answer comes under the pre-shared inner and the new outer key already.
-        self._line.use(self._server.inner_key, self._outer_key)
+        self._channel.use(self._server.inner_key, self._outer_key)
         self._state = _State.GREETED
         return frame
 
@@ -321,32 +321,32 @@ class ClientHandshake:
         if self._state is not _State.STANDBY:
             raise RuntimeError("poll() follows a Standing that says we wait, once")
         self._state = _State.ASKED
-        return self._line.seal({})
+        return self._channel.seal({})
 
     def _greeted(self, frame: Frame) -> Send:
-        greeting = Greeting.read(self._line.open(frame), "server")
+        greeting = Greeting.read(self._channel.open(frame), "server")
         if isinstance(greeting, Problem):
             raise _refuse(greeting, self._peer)
         _look(self._service, self._peer, greeting)
         self._greeting = greeting
-        self._line.use(greeting.session_key, self._outer_key)
+        self._channel.use(greeting.session_key, self._outer_key)
         # What a client says of its own standing means nothing.
         status = StandbyStatus(client_is_secondary=False, server_is_secondary=False)
         details = _introduce(self._service, status, self._peer, self._unix_seconds)
         self._state = _State.INTRODUCED
-        return Send(self._line.seal(details.to_json()))
+        return Send(self._channel.seal(details.to_json()))
 
     def _introduced(self, frame: Frame) -> ClientAction:
-        details = Details.read(self._line.open(frame))
+        details = Details.read(self._channel.open(frame))
         if isinstance(details, Problem):
             raise _refuse(details, self._peer)
-        greeting = _known(self._greeting)
+        greeting = _required(self._greeting)
         framing = capabilities.agreed(self._service.framings, greeting.framings)
         self._info = _accept(self._service, self._peer, greeting, details, framing)
         return self._standing(details.status)
 
     def _answered(self, frame: Frame) -> ClientAction:
-        status = StandbyStatus.read(self._line.open(frame))
+        status = StandbyStatus.read(self._channel.open(frame))
         if isinstance(status, Problem):
             raise _refuse(status, self._peer)
         return self._standing(status)
@@ -356,8 +356,8 @@ class ClientHandshake:
             if not status.server_is_secondary:
                 self._state = _State.STANDBY
             return Standing(status.client_is_secondary, status.server_is_secondary)
-        info = _known(self._info)
-        session = self._line.session(peer_numbers=info.supports_nonce, framing=info.framing, dialled=True)
+        info = _required(self._info)
+        session = self._channel.session(peer_numbers=info.supports_nonce, framing=info.framing, dialled=True)
         return Established(self._peer, session, info)
 
 
@@ -386,7 +386,7 @@ class ServerHandshake:
         self._candidates = candidates
         self._unix_seconds = unix_seconds
         self._salts = SentSalts.read(headers)
-        self._line: HandshakeLine | None = None
+        self._channel: HandshakeChannel | None = None
         self._peer: Peer | None = None
         self._greeting: Greeting | None = None
         self._info: PeerInfo | None = None
@@ -423,53 +423,53 @@ class ServerHandshake:
         status = StandbyStatus(
             client_is_secondary=client_is_secondary, server_is_secondary=server_is_secondary
         )
-        line, peer, info = _known(self._line), _known(self._peer), _known(self._info)
+        channel, peer, info = _required(self._channel), _required(self._peer), _required(self._info)
         if self._introduced:
-            frame = line.seal(status.to_json())
+            frame = channel.seal(status.to_json())
         else:
             self._introduced = True
-            frame = line.seal(_introduce(self._service, status, peer, self._unix_seconds).to_json())
+            frame = channel.seal(_introduce(self._service, status, peer, self._unix_seconds).to_json())
         if client_is_secondary or server_is_secondary:
             self._state = _State.OVER if server_is_secondary else _State.STANDBY
             return Answer(frame, None, closing=server_is_secondary)
         self._state = _State.OVER
-        session = line.session(peer_numbers=info.supports_nonce, framing=info.framing, dialled=False)
+        session = channel.session(peer_numbers=info.supports_nonce, framing=info.framing, dialled=False)
         return Answer(frame, Established(peer, session, info), closing=False)
 
     def _begun(self, frame: Frame) -> Send:
         raw = read_frame(self._service, frame)
-        client, line, greeting = self._search(raw)
+        client, channel, greeting = self._search(raw)
         self._peer = peer = Peer(client.name, client.zone)
-        self._line = line
-        line.remember(raw)
+        self._channel = channel
+        channel.remember(raw)
         if isinstance(greeting, Problem):
             raise _refuse(greeting, peer)
         _look(self._service, peer, greeting)
         self._greeting = greeting
         inner_key = _session_key(self._service)
-        line.use(client.inner_key, greeting.session_key)
-        answer = line.seal(
+        channel.use(client.inner_key, greeting.session_key)
+        answer = channel.seal(
             _greet(self._service, inner_key, peer, self._unix_seconds).to_json("server"),
         )
-        line.use(inner_key, greeting.session_key)
+        channel.use(inner_key, greeting.session_key)
         self._state = _State.GREETED
         return Send(answer)
 
-    def _search(self, raw: bytes) -> tuple[ClientEntry, HandshakeLine, Greeting | Problem]:
+    def _search(self, raw: bytes) -> tuple[ClientEntry, HandshakeChannel, Greeting | Problem]:
         # Hexadecimal was read once; what is left per candidate is deriving keys and comparing one tag.
         for client in self._candidates:
             salts = self._salts.salts(inner_key=client.inner_key, outer_key=client.outer_key)
-            line = HandshakeLine(self._service, *salts)
-            line.use(client.inner_key, client.outer_key)
-            data = open_layers(line.keys, raw)
+            channel = HandshakeChannel(self._service, *salts)
+            channel.use(client.inner_key, client.outer_key)
+            data = open_layers(channel.keys, raw)
             if data is not None:
-                return client, line, Greeting.read(parsed(data), "client")
+                return client, channel, Greeting.read(parsed(data), "client")
         count = len(self._candidates)
         raise HandshakeError("not-opened", f"The Handshake opens with none of the {count} clients that match")
 
     def _greeted(self, frame: Frame) -> Identified:
-        line, peer, greeting = _known(self._line), _known(self._peer), _known(self._greeting)
-        details = Details.read(line.open(frame))
+        channel, peer, greeting = _required(self._channel), _required(self._peer), _required(self._greeting)
+        details = Details.read(channel.open(frame))
         if isinstance(details, Problem):
             raise _refuse(details, peer)
         framing = capabilities.agreed(greeting.framings, self._service.framings)
@@ -478,13 +478,13 @@ class ServerHandshake:
         return Identified(peer, self._info)
 
     def _asked(self, frame: Frame) -> Polled:
-        if _known(self._line).open(frame) != {}:
+        if _required(self._channel).open(frame) != {}:
             raise HandshakeError("malformed", f"{self._peer}: a waiting client sent more than its question")
         self._state = _State.ASKED
         return Polled()
 
 
-def _known(value: _T | None) -> _T:
+def _required(value: _T | None) -> _T:
     if value is None:
         raise RuntimeError("The handshake is not that far")
     return value

@@ -13,7 +13,7 @@ from .replay import FINGERPRINT_SIZE, InfoMemory
 from .session import AnySession, Frame, Session
 
 
-class HandshakeLine:
+class HandshakeChannel:
     """The envelopes of one handshake, and the frames of it that have come."""
 
     def __init__(self, service: LocalService, inner_salt: Salt, outer_salt: Salt) -> None:
@@ -31,7 +31,7 @@ class HandshakeLine:
         return self._keys
 
     def use(self, inner_key: Key, outer_key: Key) -> None:
-        """Go on with these keys."""
+        """Use these keys from now on."""
         self._pair = inner_key, outer_key
         self._keys = EnvelopeKeys.derive(inner_key, outer_key, *self._salts)
 
@@ -59,7 +59,7 @@ class HandshakeLine:
         return value
 
     def remember(self, raw: bytes) -> None:
-        """Note that this frame has opened.
+        """Remember a frame that has opened.
 
         Raises:
             HandshakeError: It came before, or there were too many.
@@ -77,7 +77,7 @@ class HandshakeLine:
         Args:
             peer_numbers: Whether the peer announced numbered payloads.
             framing: The framing that both chose; None for the compatible one.
-            dialled: Whether ours is the side that dials.
+            dialled: Whether our side dials.
         """
         if framing == dense.NAME and self._pair is not None:
             keys = dense.DenseKeys.derive(*self._pair, *self._salts, dialled=dialled)

@@ -1,19 +1,18 @@
 """The one place where JSON from outside becomes values, and values become JSON.
 
-What the standard library's parser takes and we do not:
+The standard library's parser accepts these, and we refuse them:
 
 - a repeated key in an object: here the last one wins, elsewhere the first, so two readers see two messages;
-- `NaN`, `Infinity`, and numbers beyond a double; - integers beyond 64 bits, and numbers of more than
-`MAX_NUMBER_CHARACTERS` characters (converting a million digits takes
-  quadratic time);
-- half a surrogate pair, which has no UTF-8 form and would fail later, in a log or on the next hop; -
-nesting deeper than `MAX_DEPTH`, counted before parsing, so that no parser and no later walk over the value
-runs
-  out of stack.
+- `NaN`, `Infinity`, and numbers beyond a double;
+- integers beyond 64 bits, and numbers of more than `MAX_NUMBER_CHARACTERS` characters (converting a million
+  digits takes quadratic time);
+- half a surrogate pair, which has no UTF-8 form and would fail later, in a log or on the next hop;
+- nesting deeper than `MAX_DEPTH`, counted before parsing, so that neither the parser nor later code runs out of
+  stack.
 
-`-0` is read as a float, since no unsigned field may take it.
+`-0` is read as a float, so that unsigned fields refuse it.
 
-Messages tell what is wrong and never quote the text, which may hold anything.
+Messages say what is wrong and never quote the text, which may contain anything.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ def parse(text: str | bytes) -> Any:
     """Read a JSON text.
 
     Returns:
-        Dictionaries, lists, texts, integers, floats, booleans and None: whoever takes it checks what it
+        Dictionaries, lists, texts, integers, floats, booleans and None: the caller checks what it
         needs. (Any, since callers match on the value.)
 
     Raises:

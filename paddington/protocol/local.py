@@ -1,4 +1,4 @@
-"""What one running service brings to each of its handshakes."""
+"""The state that a running service shares between its handshakes."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from .replay import EpochWindows, Numbers, Stamp
 
 @attrs.frozen(kw_only=True, eq=False)
 class LocalService:
-    """What one running service brings to each of its handshakes; make one per `open_service`.
+    """The state that a running service shares between its handshakes; make one per `open_service`.
 
     Everything is in memory only: a restart comes with another epoch and another mark.
 
     Attributes:
         name: The service's own name.
         limits: Its limits.
-        engine: What it calls its software.
+        engine: Name of its software.
         version: The version of that.
         refuse_downgrade: Refuse a peer that announced numbered payloads before and does not now.
         framings: Framings beside the compatible one that we agree to, best first.
@@ -63,7 +63,7 @@ class LocalService:
         Args:
             name: The service's own name.
             limits: Its limits; the defaults if not given.
-            engine: What it calls its software.
+            engine: Name of its software.
             version: The version of that.
             refuse_downgrade: Refuse a peer that announced numbered payloads before and does not now.
             framings: Framings beside the compatible one that we agree to, best first.

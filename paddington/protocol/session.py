@@ -3,7 +3,7 @@
 The state of one connection and nothing else: no task, no clock, no socket. `Session` numbers, checks and
 measures; a `Codec` turns one numbered payload into one frame. There is one codec, the envelope that every
 existing service speaks. The dense framing that two services of ours may agree upon has a session of its own
-(`dense.DenseSession`): its frames are numbered, not its payloads. A connection uses either as `AnySession`.
+(`dense.DenseSession`): its frames are numbered, not its payloads. A connection accepts either as `AnySession`.
 """
 
 from __future__ import annotations
@@ -79,14 +79,14 @@ class AnySession(Protocol):
 
     @property
     def must_renew(self) -> bool:
-        """Whether the connection must be closed and opened afresh."""
+        """Whether the connection must be closed and a new one opened."""
 
     @property
     def largest_payload(self) -> int:
-        """Bytes that `payload_size` may give for one payload."""
+        """Maximum `payload_size` of one payload."""
 
     def seal_some(self, texts: Sequence[str], start: int = 0) -> tuple[Frame, int]:
-        """Make a frame of one or more payloads from one on; give it with their number."""
+        """Make a frame of one or more payloads from `start` on; return it with their number."""
 
     def open_some(self, frame: Frame) -> Sequence[str]:
         """Read the payloads of a frame."""
@@ -171,12 +171,12 @@ class Session:
 
     @property
     def must_renew(self) -> bool:
-        """Whether as many frames came as can be remembered: close the connection and open it afresh."""
+        """Whether the limit of remembered frames is reached: close the connection and open a new one."""
         return not self.peer_numbers and self._infos.full
 
     @property
     def largest_payload(self) -> int:
-        """Bytes that `payload_size` may give for one payload."""
+        """Maximum `payload_size` of one payload."""
         return self._codec.largest_payload(self.send_limit, numbered=self.peer_numbers)
 
     def payload_size(self, text: str) -> int:

@@ -59,4 +59,4 @@ def test_a_missing_invitation_is_one_clear_line(monkeypatch, tmp_path):
         [*ECHO, "client", "--invitation", missing], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 1
-    assert done.stderr == f'Error: Cannot read the invite "{missing}": No such file or directory\n'
+    assert done.stderr == f'Error: Cannot read the invitation "{missing}": No such file or directory\n'

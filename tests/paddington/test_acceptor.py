@@ -223,7 +223,7 @@ async def test_over_real_sockets_the_callers_address_is_seen():
             await stream.aclose()
 
 
-async def test_the_file_descriptors_of_refused_callers_are_given_back():
+async def test_the_file_descriptors_of_refused_callers_are_released():
     portal_config, _ = introduce(port=0, address="192.0.2.0/24")
     with trio.fail_after(20):
         async with open_service(portal_config) as portal:

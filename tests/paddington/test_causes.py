@@ -43,7 +43,7 @@ def wrapped(error, cause):
         (ValueError("y" * 5000), 'ValueError: "yyy'),
     ],
 )
-def test_the_first_real_cause_is_told_on_one_short_line(error, words):
+def test_the_first_real_cause_is_reported_on_one_short_line(error, words):
     told = explain(error)
     assert told.startswith(words)
     assert told.isprintable()

@@ -23,7 +23,7 @@ from paddington.protocol.capabilities import FRAMINGS
 from paddington.protocol.local import LocalService
 from paddington.protocol.session import Session
 from paddington.testing import MemoryNetwork
-from paddington.websocket import PEERS_CHUNK
+from paddington.websocket import PEER_READ_BYTES
 
 from .services import CLUSTER, PORTAL, connected, introduce, raw_cluster, records
 
@@ -573,7 +573,7 @@ async def test_what_one_read_holds_beyond_the_queue_is_kept_and_no_more(autojump
         await client.stream.send_all(data)
         await wait_all_tasks_blocked()
         statistics = portal.statistics().connections[CLUSTER]
-        in_one_chunk = PEERS_CHUNK * len(frames) // len(data)
+        in_one_chunk = PEER_READ_BYTES * len(frames) // len(data)
         assert 1 <= statistics.waiting_to_receive <= in_one_chunk < 120
         release.set()
         await client.wait_end()

@@ -55,7 +55,7 @@ async def failing(config, network, **options):
         yield service
 
 
-async def test_tries_come_at_growing_intervals_and_begin_afresh_after_a_good_connection(autojump_clock):
+async def test_retry_intervals_grow_and_reset_after_a_good_connection(autojump_clock):
     network = MemoryNetwork()
     limits = Limits(dial_jitter=0)
     portal_config, cluster_config = introduce(client_limits=limits)
@@ -172,7 +172,7 @@ async def fail_once(network, config, behave):
         (b"HTTQ", "the other side does not speak HTTP"),
     ],
 )
-async def test_the_cause_of_a_failed_upgrade_is_told_at_once(autojump_clock, answer, reason):
+async def test_the_cause_of_a_failed_upgrade_is_reported_at_once(autojump_clock, answer, reason):
     async def behave(listener):
         stream = await listener.accept()
         await stream.receive_some()
@@ -217,7 +217,7 @@ async def test_a_server_that_stops_in_the_handshake_is_given_up_at_its_deadline(
     assert failure.reason in {"the handshake took too long", "nobody answered in time"}
 
 
-async def test_wrong_keys_are_told_as_what_they_may_be(autojump_clock):
+async def test_wrong_keys_are_reported_with_their_likely_causes(autojump_clock):
     network = MemoryNetwork()
     portal_config, _ = introduce()
     _, stranger_config = introduce()
@@ -248,7 +248,7 @@ async def test_a_server_of_another_name_is_refused(autojump_clock):
         assert failure.peer.name == "gateway"
 
 
-async def test_nobody_listening_is_told_over_real_sockets(caplog):
+async def test_a_port_without_a_listener_is_reported_over_real_sockets(caplog):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -259,7 +259,7 @@ async def test_nobody_listening_is_told_over_real_sockets(caplog):
             assert (await cluster.failures.receive()).reason == "connection refused"
 
 
-async def test_a_host_without_an_address_is_told():
+async def test_a_host_without_an_address_is_reported():
     _, config = introduce()
     config.servers = [attrs.evolve(config.servers[0], url="ws://no-such-host.invalid:1")]
     with trio.fail_after(60):

@@ -32,5 +32,5 @@ def test_the_door_shows_what_it_says():
     assert wanted <= set(paddington.__all__)
 
 
-def test_the_version_that_peers_are_told_is_that_of_the_package():
+def test_the_version_sent_to_peers_is_that_of_the_package():
     assert importlib.metadata.version("templemeads") == service.VERSION

@@ -95,7 +95,7 @@ def test_strangers_leave_descriptors_to_peers_handlers_and_the_store(descriptors
     assert gate.inside == places
 
 
-def test_a_place_is_given_back_whatever_happens():
+def test_a_place_is_always_released():
     gate = Gate(Limits())
     with pytest.raises(ZeroDivisionError), holding(gate.enter(ADDRESSES[0])):
         assert gate.inside == 1

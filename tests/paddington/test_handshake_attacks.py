@@ -211,7 +211,7 @@ def test_a_peer_that_is_not_as_configured_is_refused_by_both_sides(
     assert refused(dialling, frame_of(far.session, far.details() | changed)) == reason
 
 
-def test_a_service_that_dials_itself_is_told_so() -> None:
+def test_a_service_that_dials_itself_gets_an_error_that_says_so() -> None:
     service = portal()
     two = pair(service, service, Entry("portal"))
     with pytest.raises(HandshakeError, match="dial itself"):
@@ -442,7 +442,7 @@ def test_the_dialling_side_refuses_a_number_it_has_seen() -> None:
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_a_downgrade_is_told_or_refused(strict: bool) -> None:
+def test_a_downgrade_is_reported_or_refused(strict: bool) -> None:
     service = LocalService.create("portal", refuse_downgrade=strict)
     client = ScriptedPeer(Entry("cluster"))
 

@@ -15,7 +15,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessag
 from paddington import Connected, Disconnected, Limits, Peer, Received, ServiceConfig, open_service
 from paddington.protocol.handshake import ServerHandshake
 from paddington.testing import MemoryNetwork
-from paddington.websocket import CHUNK, INBOX
+from paddington.websocket import MAX_WAITING_MESSAGES, READ_BYTES
 
 from .services import (
     CLUSTER,
@@ -251,7 +251,9 @@ async def test_endless_empty_fragments_end_before_the_handshake(autojump_clock):
         assert it.refused("lost") == 1
 
 
-@pytest.mark.parametrize(("messages", "reason"), [(INBOX, "malformed"), (INBOX + 1, "lost")])
+@pytest.mark.parametrize(
+    ("messages", "reason"), [(MAX_WAITING_MESSAGES, "malformed"), (MAX_WAITING_MESSAGES + 1, "lost")]
+)
 async def test_messages_that_nobody_asked_for_wait_in_bounded_number(autojump_clock, messages, reason):
     # All in one chunk, so that nothing but their number bounds them. The first is an honest one.
     async with world() as it:
@@ -567,7 +569,7 @@ async def test_payloads_right_behind_the_end_of_the_handshake_fill_the_queue_lik
         await wait_all_tasks_blocked()
         statistics = cluster.statistics().connections[PORTAL]
         # What was in the chunk with the answer, and nothing of the next.
-        assert 1 <= statistics.waiting_to_receive <= CHUNK * len(frames) // len(data)
+        assert 1 <= statistics.waiting_to_receive <= READ_BYTES * len(frames) // len(data)
         await server.stream.aclose()
 
 

@@ -57,7 +57,7 @@ async def test_either_may_start_first(autojump_clock, first):
                 assert isinstance(await other.events.receive(), Connected)
 
 
-async def test_over_real_sockets_a_free_port_is_told():
+async def test_over_real_sockets_a_free_port_is_reported():
     portal_config = ServiceConfig.create("portal", url="ws://127.0.0.1:0", port=0)
     invite = portal_config.add_client("cluster", "127.0.0.1")
     cluster_config = ServiceConfig.create("cluster")
@@ -325,7 +325,7 @@ async def test_a_service_without_clients_does_not_listen(autojump_clock):
             await network.connect("x", 80, tls=False)
 
 
-async def test_a_port_in_use_is_told_before_the_block_is_entered(autojump_clock):
+async def test_a_port_in_use_is_reported_before_the_block_is_entered(autojump_clock):
     network = MemoryNetwork()
     portal_config, _ = introduce()
     async with open_service(portal_config, network=network):
@@ -336,7 +336,7 @@ async def test_a_port_in_use_is_told_before_the_block_is_entered(autojump_clock)
                 pytest.fail("never reached")
 
 
-async def test_an_address_that_is_not_ours_is_told():
+async def test_an_address_that_is_not_ours_is_reported():
     config = ServiceConfig.create("portal", url="ws://x", ip="192.0.2.1", port=0)
     config.add_client("cluster", "127.0.0.1")
     with pytest.raises(ConfigError, match="cannot listen"):

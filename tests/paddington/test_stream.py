@@ -17,11 +17,11 @@ from paddington.stream import GuardedStream
 from paddington.testing import PIPE_BYTES, MemoryNetwork
 
 PLENTY = 10**9
-CHUNK = 16 * 1024
+READ_BYTES = 16 * 1024
 
 
 def guarded(stream, limit=PLENTY):
-    return GuardedStream(stream, unproductive_limit=limit, chunk=CHUNK)
+    return GuardedStream(stream, unproductive_limit=limit, chunk=READ_BYTES)
 
 
 async def memory_pair():
@@ -61,7 +61,7 @@ async def test_waiting_for_room_ends_when_there_is_room():
         await room.wait()
 
 
-async def test_a_hang_up_is_remembered_and_wakes_whoever_waits_for_the_end():
+async def test_a_hang_up_is_remembered_and_wakes_the_waiters():
     one, other = memory_stream_pair()
     stream = guarded(one)
     with trio.fail_after(1):
@@ -123,7 +123,7 @@ async def test_bytes_without_a_message_are_limited():
 @pytest.mark.parametrize("pieces", [[b"HTTP/1.1 101"], [b"H", b"TT", b"P/1", b".1 101"]])
 async def test_the_expected_greeting_passes_in_any_pieces(pieces):
     one, other = memory_stream_pair()
-    stream = GuardedStream(one, unproductive_limit=PLENTY, chunk=CHUNK, greeting=b"HTTP/1.")
+    stream = GuardedStream(one, unproductive_limit=PLENTY, chunk=READ_BYTES, greeting=b"HTTP/1.")
     for piece in pieces:
         await other.send_all(piece)
         assert await stream.receive_some() == piece
@@ -132,9 +132,9 @@ async def test_the_expected_greeting_passes_in_any_pieces(pieces):
 
 
 @pytest.mark.parametrize("pieces", [[b"SSH-2.0"], [b"HT", b"TQ"], [b"HTTP/2"]])
-async def test_another_greeting_is_told_at_once(pieces):
+async def test_another_greeting_is_reported_at_once(pieces):
     one, other = memory_stream_pair()
-    stream = GuardedStream(one, unproductive_limit=PLENTY, chunk=CHUNK, greeting=b"HTTP/1.")
+    stream = GuardedStream(one, unproductive_limit=PLENTY, chunk=READ_BYTES, greeting=b"HTTP/1.")
     for piece in pieces[:-1]:
         await other.send_all(piece)
         await stream.receive_some()
@@ -144,12 +144,12 @@ async def test_another_greeting_is_told_at_once(pieces):
     assert stream.why.startswith("the other side does not speak HTTP, it begins with ")
 
 
-async def test_a_new_limit_counts_afresh():
+async def test_a_new_limit_restarts_the_count():
     one, other = memory_stream_pair()
     stream = guarded(one, limit=4)
     await other.send_all(b"1234")
     await stream.receive_some()
-    stream.allow(6, chunk=CHUNK)
+    stream.allow(6, chunk=READ_BYTES)
     await other.send_all(b"123456")
     assert await stream.receive_some() == b"123456"
 
@@ -203,7 +203,7 @@ async def test_one_task_sends_at_a_time_and_the_others_wait_for_their_turn():
     assert got == b"one two three"
 
 
-async def test_whoever_waits_for_the_turn_may_be_cancelled_and_breaks_nothing():
+async def test_a_waiter_for_the_turn_can_be_cancelled_without_harm():
     client, server = await memory_pair()
     stream = guarded(client)
     await stream.begin()
@@ -223,7 +223,7 @@ async def test_whoever_waits_for_the_turn_may_be_cancelled_and_breaks_nothing():
     assert got == b"first, second"
 
 
-async def test_whoever_waits_for_the_turn_is_told_when_the_stream_breaks():
+async def test_a_waiter_for_the_turn_gets_an_error_when_the_stream_breaks():
     client, _ = await memory_pair()
     stream = guarded(client)
     await stream.begin()

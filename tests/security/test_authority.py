@@ -87,7 +87,7 @@ async def test_a_leaf_restarts_nobody(autojump_clock, kind, destination):
 
 
 @pytest.mark.case("R2")
-async def test_a_restart_without_a_destination_is_refused_whoever_asks(autojump_clock):
+async def test_a_restart_without_a_destination_is_refused_from_any_peer(autojump_clock):
     async with estate() as attacked:  # mallory has registered as a portal, and nothing says that she is none
         line = attacked.lines["middle"]
         await line.say("Restart", restart_type="hard", destination="")
@@ -98,7 +98,7 @@ async def test_a_restart_without_a_destination_is_refused_whoever_asks(autojump_
 
 @pytest.mark.case("R2")
 @pytest.mark.case("R3")
-async def test_a_restart_for_a_peer_of_no_declared_type_is_told_to_the_operator(autojump_clock, caplog):
+async def test_a_restart_for_a_peer_of_no_declared_type_is_logged(autojump_clock, caplog):
     async with estate() as attacked:
         line = attacked.lines["cluster"]
         operations = attacked["cluster"].operations

@@ -64,5 +64,5 @@ FOUND = {
 @pytest.mark.parametrize("story", FOUND)
 @settings(max_examples=10, deadline=None, derandomize=True)
 @given(orders=st.random_module())
-def test_what_was_found_once_stays_mended(story: str, orders: object):
+def test_faults_found_once_stay_fixed(story: str, orders: object):
     FOUND[story].run()

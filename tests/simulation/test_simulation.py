@@ -39,7 +39,7 @@ def test_no_job_is_lost_or_answered_twice_whatever_breaks(script: Script, orders
 
 @runs(300)
 @given(script=scripts(kinds=(*USUAL, *RARELY, *RARELY)), orders=ORDERS)
-def test_agents_that_come_back_with_an_empty_or_old_disk_are_told_what_they_forgot(
+def test_agents_with_an_empty_or_old_disk_get_their_jobs_from_their_neighbours(
     script: Script, orders: object
 ):
     script.run()
@@ -59,7 +59,7 @@ def test_a_clock_that_is_wrong_loses_no_job(script: Script, orders: object):
 
 @runs(300)
 @given(script=scripts(kinds=(*USUAL, "soft restart", "soft restart", "repeat", "repeat")), orders=ORDERS)
-def test_agents_that_begin_afresh_end_jobs_once_and_for_all(script: Script, orders: object):
+def test_agents_after_a_soft_restart_end_jobs_for_good(script: Script, orders: object):
     script.run()
 
 

@@ -85,7 +85,7 @@ def test_when_writing_fails_the_old_file_stays_and_nothing_is_left_behind(tmp_pa
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_directory_that_cannot_be_made_is_told(tmp_path):
+def test_a_directory_that_cannot_be_made_is_reported(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="Cannot write"):
         write_private(tmp_path / "file" / "config.toml", "x")

@@ -91,7 +91,7 @@ def test_any_spelling_of_the_same_data_is_read(path, old, new):
         ('name = "portal"\n', 'name = "portal"\nproxy = "a b"\n', "The name"),
     ],
 )
-def test_a_damaged_invite_is_told_in_one_line_without_keys(path, old, new, words):
+def test_a_damaged_invite_is_reported_in_one_line_without_keys(path, old, new, words):
     assert old in EXISTING
     path.write_text(EXISTING.replace(old, new))
     with pytest.raises(InviteError) as caught:
@@ -113,7 +113,7 @@ def test_flat_keys_are_refused_with_the_right_form(path):
     assert INNER[:16] not in str(caught.value)
 
 
-def test_an_invite_that_others_can_read_is_refused_with_the_command_that_mends_it(path):
+def test_an_invite_that_others_can_read_is_refused_with_the_command_that_fixes_it(path):
     for mode in (0o644, 0o640, 0o604, 0o660):
         path.chmod(mode)
         with pytest.raises(InviteError, match=f'chmod 600 "{path}"'):
@@ -123,7 +123,7 @@ def test_an_invite_that_others_can_read_is_refused_with_the_command_that_mends_i
     assert Invite.load(path) == invite()
 
 
-def test_a_missing_file_and_a_wrong_kind_of_file_are_told(path, tmp_path):
+def test_a_missing_file_and_a_wrong_kind_of_file_are_reported(path, tmp_path):
     with pytest.raises(InviteError, match="No such file"):
         Invite.load(tmp_path / "nowhere.toml")
     path.write_text('agent = "Portal"\n[service]\nname = "portal"\n')

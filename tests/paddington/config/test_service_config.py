@@ -172,7 +172,7 @@ def test_a_bare_file_has_the_same_keys_at_its_root(tmp_path):
     assert ServiceConfig.load(path) == config
 
 
-def test_keys_that_others_can_read_are_refused_with_the_command_that_mends_it(existing):
+def test_keys_that_others_can_read_are_refused_with_the_command_that_fixes_it(existing):
     existing.chmod(0o644)
     with pytest.raises(
         ConfigError,
@@ -215,7 +215,7 @@ def test_keys_that_others_can_read_are_refused_with_the_command_that_mends_it(ex
         ("[extras]", "[extras", r"not valid TOML (line 52"),
     ],
 )
-def test_a_mistake_in_a_file_is_told_with_its_place(existing, old, new, words):
+def test_a_mistake_in_a_file_is_reported_with_its_place(existing, old, new, words):
     assert old in EXISTING
     existing.write_text(EXISTING.replace(old, new))
     if words is None:
@@ -426,7 +426,7 @@ def test_any_configuration_survives_its_file_also_one_that_was_another_before(
     assert path.read_text().startswith('# a comment\nagent = "Portal"\n')
 
 
-def test_invites_are_named_after_whoever_writes_them():
+def test_invites_are_named_after_their_author():
     invite = portal().add_client("cluster", "10.0.0.1", "a>b")
     assert isinstance(invite, Invite)
     assert invite.file_name == "invite_portal_a>b.toml"

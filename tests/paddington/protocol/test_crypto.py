@@ -182,7 +182,7 @@ def test_keys_and_salts_are_equal_by_value_and_kind() -> None:
     assert len({Key(raw), Key(raw), Salt(raw)}) == 2
 
 
-def test_the_zero_key_is_told_from_all_others() -> None:
+def test_the_zero_key_differs_from_all_others() -> None:
     assert Key(bytes(32)).is_zero
     assert not Key(bytes(31) + b"\x01").is_zero
     assert not Key.generate().is_zero

@@ -162,7 +162,7 @@ def test_the_published_vectors_are_ours() -> None:
 
 
 @given(st.lists(st.lists(texts, min_size=1, max_size=3), min_size=1, max_size=6), st.data())
-def test_whoever_repeats_drops_and_reorders_frames_changes_nothing_that_arrives(
+def test_repeated_dropped_and_reordered_frames_change_nothing_that_arrives(
     batches: list[list[str]], data: st.DataObject
 ) -> None:
     two = two_sides()
@@ -307,7 +307,7 @@ def test_it_is_spoken_only_where_both_offer_it(client: tuple[str, ...], server: 
         assert isinstance(established.session, DenseSession if both else Session)
 
 
-def test_whoever_echoes_our_field_does_not_agree() -> None:
+def test_an_echo_of_our_field_is_not_an_agreement() -> None:
     client = ScriptedPeer(Entry("cluster"))
     server = call(local("portal", NAME), client)
     # What our own server would offer, sent back to it by a peer that returns unknown fields.
@@ -347,7 +347,7 @@ async def test_a_text_on_a_dense_line_is_dropped_and_the_line_stays(autojump_clo
         assert portal.connection(CLUSTER).statistics().dropped == 1
 
 
-async def test_after_a_lost_frame_the_line_is_opened_afresh(autojump_clock: object) -> None:
+async def test_after_a_lost_frame_the_connection_is_renewed(autojump_clock: object) -> None:
     portal_config, cluster_config = introduce()
     network = MemoryNetwork()
     async with open_service(portal_config, network=network) as portal:

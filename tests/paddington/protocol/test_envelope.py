@@ -183,7 +183,7 @@ def test_other_text_does_not_decrypt(text: str) -> None:
         decrypt(Key.generate(), text)
 
 
-def test_what_opens_and_is_no_json_is_told_apart() -> None:
+def test_a_frame_that_opens_without_json_has_its_own_error() -> None:
     key = Key.generate()
     with pytest.raises(JsonError) as caught:
         decrypt(key, seal(key, b"hunter2").hex())

@@ -203,7 +203,7 @@ halves = st.sampled_from([b"a" * 8, b"b" * 8, b"c" * 8])
 
 
 @given(st.lists(st.builds(bytes.__add__, halves, halves), max_size=60))
-def test_chosen_infos_that_overlap_are_still_told_apart(fingerprints: list[bytes]) -> None:
+def test_chosen_infos_that_overlap_are_still_distinguished(fingerprints: list[bytes]) -> None:
     class OneBucket(InfoMemory):
         _BUCKETS = 1
 

@@ -114,7 +114,7 @@ def test_a_portal_speaks_only_of_its_own(row: type[Instruction]) -> None:
             check_portal(foreign, instruction)
 
 
-def test_what_is_carried_is_checked_by_whoever_unpacks_it() -> None:
+def test_the_receiver_that_unpacks_an_instruction_checks_it() -> None:
     command = Command.parse("portal.bridge submit waldur.brics add_user fred.proj.elsewhere")
     inner: Any = command.instruction
 

@@ -52,7 +52,7 @@ def test_a_path_that_comes_again_takes_no_more_memory() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("length", [MAX_CACHED_PATH_CHARACTERS, MAX_CACHED_PATH_CHARACTERS + 1])
-def test_what_strangers_write_is_not_kept(length: int) -> None:
+def test_the_cache_of_paths_stays_small(length: int) -> None:
     def read(strangers: str) -> None:
         for number in range(10 * MAX_CACHED_PATHS):
             text = f"{strangers}{number}"
