@@ -114,7 +114,7 @@ class Limits:
     queued_characters: int = _whole(8 * 2**20)
     store_backlog: int = _whole(10_000)
     store_patience_seconds: float = _seconds(60)
-    lease_seconds: float = _seconds(1.5)
+    lease_seconds: float = _seconds(1.25)
     refusal_log_seconds: float = _seconds(60)
     portal_routes: int = _whole(256)
     visited_names: int = _whole(1_000)
