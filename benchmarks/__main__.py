@@ -1,6 +1,6 @@
-"""All benchmarks one after another, each in processes of its own: ``python -m benchmarks``.
+"""All benchmarks one after another, each in processes of its own: `python -m benchmarks`.
 
-The tables go to the terminal, at last all targets together; ``--json`` names a directory for the figures.
+The tables go to the terminal, at last all targets together; `--json` names a directory for the figures.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LONGER: dict[str, list[str]] = {"strangers": [], "load": []}
 """These run only when they are asked for by name."""
 
 FOREIGN = {"peers"}
-"""With ``--quick`` these are left out unless asked for by name: they need what may not be installed."""
+"""With `--quick` these are left out unless asked for by name: they need what may not be installed."""
 
 
 def run(name: str, extra: list[str], place: Path) -> dict[str, Any] | None:

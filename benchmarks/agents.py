@@ -1,6 +1,6 @@
 """Agents for the benchmarks: rows of them over loopback, each in a process of its own.
 
-As ``agents.py CONFIGURATION`` it is one agent that answers; as ``agents.py --ask CONFIGURATION...`` it is the
+As `agents.py CONFIGURATION` it is one agent that answers; as `agents.py --ask CONFIGURATION...` it is the
 contestant that gives jobs to the last agent of a row: the first agent of it, which starts the others.
 """
 

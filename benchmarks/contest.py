@@ -40,7 +40,6 @@ class Contestant:
         arguments: What that is told.
         modules: What must be importable for it.
         programs: What must be installed for it.
-
     """
 
     script: str
@@ -65,7 +64,6 @@ class Burst:
         collecting: Part of the time that Python's garbage collector took on the asking side.
         pause: Seconds of its longest run.
         processor: Seconds of processor time for one, of all processes that took part.
-
     """
 
     rate: float
@@ -195,7 +193,7 @@ class Log:
 
 
 async def serve_trio(run: Callable[[Log, int], Awaitable[None]]) -> None:
-    """Take orders in a program on trio; ``run`` keeps so many errands under way while the log goes on."""
+    """Take orders in a program on trio; `run` keeps so many errands under way while the log goes on."""
     reply()
     while (order := await trio.to_thread.run_sync(next_order)) is not None:
         with Log(order["seconds"]) as log:
@@ -218,7 +216,7 @@ async def keep_asking_trio(log: Log, in_flight: int, ask: Callable[[], Awaitable
 
 
 async def serve_asyncio(ask: Callable[[], Awaitable[object]]) -> None:
-    """Take orders in a program on asyncio; ``ask`` does one errand."""
+    """Take orders in a program on asyncio; `ask` does one errand."""
     reply()
     while (order := await asyncio.to_thread(next_order)) is not None:
         with Log(order["seconds"]) as log:

@@ -1,7 +1,7 @@
 """The yardstick: a bare trio-websocket server that sends every text back, and a client for it.
 
 Nothing is encrypted, checked, kept or understood here. Both sides have the library's defaults, or, with
-``--tuned``, a longer queue and a larger buffer. As ``echo.py --serve PORT`` it is the server, otherwise a
+`--tuned`, a longer queue and a larger buffer. As `echo.py --serve PORT` it is the server, otherwise a
 contestant that starts its server.
 """
 

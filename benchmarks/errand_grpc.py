@@ -1,4 +1,4 @@
-"""The errand by gRPC's asyncio interface, as a contestant with one channel; ``--serve PORT`` is its other end.
+"""The errand by gRPC's asyncio interface, as a contestant with one channel; `--serve PORT` is its other end.
 
 The messages are JSON as they are, without protocol buffers: the generic interface that generated code uses too.
 """

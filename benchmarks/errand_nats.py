@@ -1,4 +1,4 @@
-"""The errand by nats-py request and reply through nats-server, as a contestant; ``--serve PORT`` is its other end."""
+"""The errand by nats-py request and reply through nats-server, as a contestant; `--serve PORT` is its other end."""
 
 from __future__ import annotations
 

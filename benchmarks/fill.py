@@ -1,9 +1,9 @@
-"""Put the figures that ``python -m benchmarks --json DIRECTORY`` wrote into the tables of a page.
+"""Put the figures that `python -m benchmarks --json DIRECTORY` wrote into the tables of a page.
 
     python benchmarks/fill.py DIRECTORY docs/performance.md
 
-A table is preceded by ``<!-- figures: NAME -->``, the name of a benchmark. Each of its rows begins with the name of one
-of that benchmark's figures; the cells after it are written anew. The line after ``<!-- machine -->`` tells on what the
+A table is preceded by `<!-- figures: NAME -->`, the name of a benchmark. Each of its rows begins with the name of one
+of that benchmark's figures; the cells after it are written anew. The line after `<!-- machine -->` tells on what the
 figures were taken. A row without a figure stays as it is, and is named at the end, with status 1.
 """
 

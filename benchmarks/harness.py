@@ -168,7 +168,7 @@ QUICK = {"rounds": 1, "seconds": 0.1}
 
 
 class Arguments(argparse.ArgumentParser):
-    """The arguments that every benchmark has; ``--quick`` gives small values to all that were not given."""
+    """The arguments that every benchmark has; `--quick` gives small values to all that were not given."""
 
     def __init__(self, description: str | None, quick: dict[str, Any]) -> None:
         super().__init__(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -192,8 +192,7 @@ def arguments(description: str | None, **quick: Any) -> Arguments:
 
     Args:
         description: What the benchmark does.
-        quick: What arguments are with ``--quick``.
-
+        quick: What arguments are with `--quick`.
     """
     return Arguments(description, quick)
 

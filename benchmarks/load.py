@@ -5,7 +5,7 @@ every agent gets its share of jobs; each is answered, stays on the boards for te
 every job answered, no job left at the end, and a process at the end of the hour that is at most a tenth larger than after a
 quarter of it.
 
-``python benchmarks/load.py --agents 1000 --jobs 100000`` is the whole exercise.
+`python benchmarks/load.py --agents 1000 --jobs 100000` is the whole exercise.
 """
 
 from __future__ import annotations

@@ -6,11 +6,11 @@ waits in a Redis that writes nothing to disk. Ours does all of it, with boards i
 
 Each of the others is set up as its documentation recommends for many small tasks: gRPC with one channel and
 asyncio on both sides; nats-py with its shared inbox; Dramatiq with results in Redis, two worker processes, and 64
-messages fetched ahead; Celery with results in Redis, the pool ``solo`` (the quickest for tasks without any
+messages fetched ahead; Celery with results in Redis, the pool `solo` (the quickest for tasks without any
 work), 64 messages fetched ahead, without gossip and heartbeats. All use the default event loop, and redis-py its
 C parser where hiredis is installed.
 
-Wanted: nats-py and ``nats-server``; grpcio; dramatiq, celery, redis and hiredis with ``redis-server``. What is
+Wanted: nats-py and `nats-server`; grpcio; dramatiq, celery, redis and hiredis with `redis-server`. What is
 missing is left out with a note.
 """
 

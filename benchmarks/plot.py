@@ -1,6 +1,6 @@
-"""Draw the figures that ``python -m benchmarks --json DIRECTORY`` wrote, as one picture.
+"""Draw the figures that `python -m benchmarks --json DIRECTORY` wrote, as one picture.
 
-Needs matplotlib, which nothing else here does: ``python benchmarks/plot.py DIRECTORY figures.svg``. What the ending
+Needs matplotlib, which nothing else here does: `python benchmarks/plot.py DIRECTORY figures.svg`. What the ending
 of the picture's name says is written: svg, png, pdf.
 """
 

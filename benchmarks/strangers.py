@@ -4,7 +4,7 @@ The strangers call from many addresses of loopback, all of which the portal's cl
 dropped at the door. A third says nothing, a third stops within the upgrade, a third after it, with half a frame. As
 fast as their time runs out they come again. Wanted: the pair keeps at least 80 % of its jobs per second.
 
-Started as ``strangers.py --attack PORT NUMBER`` it is the strangers.
+Started as `strangers.py --attack PORT NUMBER` it is the strangers.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def open_worker(script: str, *arguments: str | Path) -> Iterator[Worker]:
 def running(
     *command: str | Path, wait: str, extra: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[str]]:
-    """Run a server until the block ends; it has printed a line with ``wait`` when the block begins."""
+    """Run a server until the block ends; it has printed a line with `wait` when the block begins."""
     with subprocess.Popen(
         list(map(str, command)),
         env=environment() | dict(extra or {}),

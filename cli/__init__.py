@@ -1,5 +1,7 @@
 """The command line: turns words into calls, nothing else."""
 
+from __future__ import annotations
+
 from .app import AgentDefaults as AgentDefaults
 from .app import agent_app as agent_app
 

@@ -1,4 +1,6 @@
-"""``python -m templemeads.cli``: the command ``templemeads``."""
+"""`python -m templemeads.cli`: the command `templemeads`."""
+
+from __future__ import annotations
 
 from .main import main
 

@@ -37,6 +37,7 @@ STATUSES: Final = (
 
 AGENT_COMMANDS: Final[Mapping[str, tuple[str, str]]] = {
     "client": (".peers:client", "Manage the peers that call this agent."),
+    "bridge": (".bridge:bridge", "Manage the HTTP side of a bridge: clients and keys."),
     "completion": (".completion:completion", "Print or install the completion script of a shell."),
     "config": (".configuration:config", "Show and check the configuration."),
     "delete": (".work:delete", "Withdraw a job."),

@@ -1,4 +1,4 @@
-"""``completion``: prints or installs the script by which a shell completes commands, options, jobs and paths."""
+"""`completion`: prints or installs the script by which a shell completes commands, options, jobs and paths."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``config``: shows the configuration without its keys, and checks it."""
+"""`config`: shows the configuration without its keys, and checks it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from .app import App
 from .group import JOB_FAILED, NOT_ANSWERING, NOT_IN_TIME, NOT_RUNNING, Failure
 
 RUNTIME_VARIABLE: Final = "RUNTIME_DIRECTORY"
-"""Set by systemd to the service's directory under ``/run``."""
+"""Set by systemd to the service's directory under `/run`."""
 
 RUNTIME_DIRECTORY: Final = Path("/run/templemeads")
 
@@ -69,7 +69,7 @@ def _configured(config_path: Path) -> str | None:
 
 
 def ask(app: App, request: Mapping[str, Any], *, seconds: float | None = None) -> Iterator[tuple[str, Any]]:
-    """Send a request to the agent; yield what comes back as ``("item", …)`` and, last, ``("end", …)``.
+    """Send a request to the agent; yield what comes back as `("item", …)` and, last, `("end", …)`.
 
     Args:
         app: Says which agent.
@@ -78,7 +78,6 @@ def ask(app: App, request: Mapping[str, Any], *, seconds: float | None = None) -
 
     Raises:
         Failure: No agent runs there, or it refuses.
-
     """
     path = find_socket(app)
     command = request["do"]

@@ -1,4 +1,4 @@
-"""``templemeads demo``: the examples, run as a newcomer would run them, in processes of their own."""
+"""`templemeads demo`: the examples, run as a newcomer would run them, in processes of their own."""
 
 from __future__ import annotations
 
@@ -24,9 +24,8 @@ class Actor:
         name: What its lines are prefixed with.
         arguments: Script and arguments.
         status: The exit status that it ends with if everything is well.
-        says: Lines that it must print; without ``--verbose``, only these are shown.
+        says: Lines that it must print; without `--verbose`, only these are shown.
         is_shown: Show all its lines.
-
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The commands that explain the grammar: ``templemeads grammar`` and ``templemeads parse``."""
+"""The commands that explain the grammar: `templemeads grammar` and `templemeads parse`."""
 
 from __future__ import annotations
 

@@ -90,10 +90,9 @@ class LazyGroup(Group):
     """A group whose commands live in modules that are imported on use; the root of every executable.
 
     Args:
-        lazy: By name of the command, where it is and its help in one line. A place is ``module:attribute``;
-            ``.module:attribute`` is in this package.
+        lazy: By name of the command, where it is and its help in one line. A place is `module:attribute`;
+            `.module:attribute` is in this package.
         make_app: Makes what the commands share; completion needs it without running a command.
-
     """
 
     def __init__(

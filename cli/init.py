@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -45,6 +46,20 @@ TYPES = (
 )
 @click.option("--control", help="The control socket; by default beside the configuration.")
 @click.option(
+    "-r", "--bridge-url", help="For a bridge: where web portals call it, such as https://bridge.example.org/."
+)
+@click.option("-b", "--bridge-ip", help="For a bridge: address of its HTTP server; 127.0.0.1 by default.")
+@click.option(
+    "-q",
+    "--bridge-port",
+    type=click.IntRange(0, 65535),
+    help="For a bridge: port of its HTTP server; 3000 by default.",
+)
+@click.option("-s", "--signal-url", help="For a bridge: called when a job waits for the web portal.")
+@click.option(
+    "-N", "--notification-url", help="For a bridge: called when a notification waits for the web portal."
+)
+@click.option(
     "-f", "--force", is_flag=True, help="Replace an existing configuration; its peers and keys are lost."
 )
 @pass_app
@@ -62,6 +77,11 @@ def init(
     handler: str | None,
     store: str | None,
     control: str | None,
+    bridge_url: str | None,
+    bridge_ip: str | None,
+    bridge_port: int | None,
+    signal_url: str | None,
+    notification_url: str | None,
     *,
     force: bool,
 ) -> None:
@@ -105,13 +125,35 @@ def init(
         proxy_header=proxy_header,
         trusted_proxy=trusted_proxy,
     )
-    AgentConfig(made, kind, handler=handler, store=store, control=control).create(path, replace=force)
+    config = AgentConfig(made, kind, handler=handler, store=store, control=control)
+    web = {
+        "url": bridge_url,
+        "ip": bridge_ip,
+        "port": bridge_port,
+        "signal_url": signal_url,
+        "notification_url": notification_url,
+    }
+    given = {name: value for name, value in web.items() if value is not None}
+    if kind is AgentType.BRIDGE:
+        config.tables["bridge"] = _bridge_table(given)
+    elif given:
+        raise click.UsageError(f"--bridge-… and --signal-url are for bridges; {chosen} is a {kind} agent")
+    config.create(path, replace=force)
     say(f"Wrote {path.absolute()}: {kind} agent {chosen}; peers call it at {made.url}")
     if url is not None:
         warn_of_dropped_path(url)
     _warn_of_owner(path)
     if proxy_header is not None and trusted_proxy is None:
         warn(f"the header {proxy_header} is ignored until --trusted-proxy names the proxies that may set it")
+
+
+def _bridge_table(given: dict[str, Any]) -> dict[str, Any]:
+    from templemeads.roles.bridge.settings import BridgeSettings
+
+    if "url" not in given and "port" in given:
+        given["url"] = f"http://localhost:{given['port']}/"
+    # Read back as a file is read, so that what is wrong is found now.
+    return BridgeSettings.from_toml(BridgeSettings.create(**given).to_toml()).to_toml()
 
 
 def warn_of_dropped_path(url: str) -> None:

@@ -1,4 +1,4 @@
-"""Finds the handler that a command line or a configuration names: ``package.module:name`` or ``path/file.py:name``."""
+"""Finds the handler that a command line or a configuration names: `package.module:name` or `path/file.py:name`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ def load_handler(spec: str, base: Path, *, search_base: bool = False) -> Handler
         spec: Where it is. The working directory is not searched for a module.
         base: The directory that a relative path of a file starts from.
         search_base: Whether a module may also be in that directory, if only its owner can write there.
-
     """
     place, colon, name = spec.rpartition(":")
     if not colon or not place or not name.isidentifier():
@@ -96,7 +95,7 @@ def _from_file(path: Path) -> ModuleType:
 
 
 def _is_free(name: str) -> bool:
-    """Whether a module may be called this without hiding another one, such as ``json``."""
+    """Whether a module may be called this without hiding another one, such as `json`."""
     return name.isidentifier() and name not in sys.stdlib_module_names and name not in sys.modules
 
 

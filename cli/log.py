@@ -57,11 +57,10 @@ def configure_logging(
     """Send the log to standard error, or another stream; return the handler.
 
     Args:
-        level: ``debug``, ``info``, ``warning`` or ``error``; None for what ``RUST_LOG`` says, or else ``info``.
-        log_format: ``human`` or ``json``; None for JSON if ``RUST_LOG_FORMAT`` says so or the stream is no terminal.
+        level: `debug`, `info`, `warning` or `error`; None for what `RUST_LOG` says, or else `info`.
+        log_format: `human` or `json`; None for JSON if `RUST_LOG_FORMAT` says so or the stream is no terminal.
         stream: Where it goes.
         environment: The environment, in which existing agents find their settings.
-
     """
     stream = sys.stderr if stream is None else stream
     is_terminal = stream is not None and stream.isatty()
@@ -83,7 +82,7 @@ def configure_logging(
 
 
 def _foreign_level(environment: Mapping[str, str]) -> str | None:
-    """Return the level that ``RUST_LOG`` sets for everything, if it sets one."""
+    """Return the level that `RUST_LOG` sets for everything, if it sets one."""
     words = {"trace": "debug", "debug": "debug", "info": "info", "warn": "warning", "error": "error"}
     for part in environment.get("RUST_LOG", "").lower().split(","):
         if part.strip() in words:
@@ -118,7 +117,6 @@ class QueuedHandler(logging.Handler):
 
     Attributes:
         dropped: Records that found no room and have not been reported yet.
-
     """
 
     def __init__(self, write: Callable[[str], None], most: int = MAX_QUEUED_RECORDS) -> None:
@@ -215,7 +213,7 @@ class JsonFormatter(logging.Formatter):
         self._clock = _Clock("%Y-%m-%dT%H:%M:%S", time.gmtime)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Format a record; what it carries as ``fields`` becomes fields."""
+        """Format a record; what it carries as `fields` becomes fields."""
         line = {
             "time": f"{self._clock.text(record.created)}.{int(record.msecs):03}Z",
             "level": level_word(record.levelno),
@@ -241,7 +239,6 @@ class HumanFormatter(logging.Formatter):
 
     Args:
         coloured: Whether levels have colours.
-
     """
 
     def __init__(self, *, coloured: bool) -> None:

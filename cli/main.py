@@ -1,4 +1,4 @@
-"""The command ``templemeads``. Subcommands are imported on use, so that ``--help`` is quick."""
+"""The command `templemeads`. Subcommands are imported on use, so that `--help` is quick."""
 
 from __future__ import annotations
 

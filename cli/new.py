@@ -1,4 +1,4 @@
-"""``new``: starts a project around a handler."""
+"""`new`: starts a project around a handler."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ HANDLERS: Final = Template('''\
 """What the agent $name does: one function for each instruction that it understands.
 
 Each gets the envelope (the job, and who sent it) and the fields of its instruction. It returns the result that the
-instruction promises; if it raises, the job ends with an error. ``templemeads grammar`` lists all instructions.
+instruction promises; if it raises, the job ends with an error. `templemeads grammar` lists all instructions.
 
-In an async function, run programs with ``trio.run_process`` and blocking calls with ``trio.to_thread.run_sync``; a blocking
-call would stop the whole agent. A plain ``def`` runs in a thread of its own.
+In an async function, run programs with `trio.run_process` and blocking calls with `trio.to_thread.run_sync`; a blocking
+call would stop the whole agent. A plain `def` runs in a thread of its own.
 """
 
 from templemeads import Envelope, Handlers, JobError, UserIdentifier, UserMapping
@@ -75,7 +75,7 @@ async def test_accounts_of_admin_are_protected(agent_pair):
 '''
 
 MAIN: Final = Template('''\
-"""The executable ``$name``: the commands of ``templemeads``, with this handler built in."""
+"""The executable `$name`: the commands of `templemeads`, with this handler built in."""
 
 from templemeads import AgentType
 from templemeads.cli import AgentDefaults, agent_app

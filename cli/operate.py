@@ -1,4 +1,4 @@
-"""``health``, ``diagnostics`` and ``restart``: the state of agents, here and on other machines."""
+"""`health`, `diagnostics` and `restart`: the state of agents, here and on other machines."""
 
 from __future__ import annotations
 

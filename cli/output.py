@@ -53,7 +53,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> Non
 
 
 def duration(seconds: float) -> str:
-    """Return a length of time for people: ``3d 4h``, ``5m 3s``, ``12s``."""
+    """Return a length of time for people: `3d 4h`, `5m 3s`, `12s`."""
     left = max(0, int(seconds))
     parts: list[str] = []
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):

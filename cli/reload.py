@@ -1,4 +1,4 @@
-"""``run --reload``: starts the agent again when its handler or configuration changes. For development."""
+"""`run --reload`: starts the agent again when its handler or configuration changes. For development."""
 
 from __future__ import annotations
 
@@ -25,7 +25,6 @@ async def run_reloading(command: list[str], watched: list[Path]) -> int:
     Args:
         command: The command and its arguments.
         watched: Files, and directories of which Python and TOML files count.
-
     """
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         while True:
@@ -58,7 +57,7 @@ async def _until_change(watched: list[Path], before: dict[Path, float], scope: t
 
 
 def command_without_reload() -> list[str]:
-    """Return the command that was given, without ``--reload``."""
+    """Return the command that was given, without `--reload`."""
     return [sys.executable, *(word for word in sys.orig_argv[1:] if word != "--reload")]
 
 

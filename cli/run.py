@@ -1,4 +1,4 @@
-"""``run``: runs the agent, with everything around it."""
+"""`run`: runs the agent, with everything around it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``top``: a live view of the running agent."""
+"""`top`: a live view of the running agent."""
 
 from __future__ import annotations
 

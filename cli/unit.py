@@ -1,4 +1,4 @@
-"""The systemd unit of an agent, for ``new``; ``examples/operations`` has the same for many agents on one machine."""
+"""The systemd unit of an agent, for `new`; `examples/operations` has the same for many agents on one machine."""
 
 from __future__ import annotations
 

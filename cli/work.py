@@ -1,4 +1,4 @@
-"""``status``, ``jobs``, ``job``, ``put``, ``delete`` and ``notify``: ask the running agent, and give it work."""
+"""`status`, `jobs`, `job`, `put`, `delete` and `notify`: ask the running agent, and give it work."""
 
 from __future__ import annotations
 

@@ -10,6 +10,8 @@ Or each in its own process, in either order once the invitation exists:
     python examples/echo.py client --invitation invitation.toml
 """
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial

@@ -6,6 +6,8 @@ A user is added, used, reported and removed; each line is one agent that takes a
 directory.
 """
 
+from __future__ import annotations
+
 import json
 import os
 import tempfile

@@ -13,6 +13,8 @@ status 1. Its jobs name users of its own, such as fred.proj.portal: an agent in 
 to pass on a portal's job for the users of another portal.
 """
 
+from __future__ import annotations
+
 import logging
 import sys
 from functools import partial
@@ -43,7 +45,7 @@ COMMANDS = (
 
 
 async def cluster_runner(envelope: Envelope) -> Job:
-    """The cluster's handler: creates and removes accounts, but none of the project ``admin``."""
+    """The cluster's handler: creates and removes accounts, but none of the project `admin`."""
     job = envelope.job
     match job.instruction:
         case AddUser():

@@ -13,6 +13,8 @@ or all four in one process:
     python examples/route.py all --directory /tmp/route
 """
 
+from __future__ import annotations
+
 import logging
 from pathlib import Path
 

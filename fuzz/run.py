@@ -6,8 +6,8 @@
     python -m fuzz.run commands --seconds 600
     python -m fuzz.run commands crash-0815   try one input again
 
-A finding is written to ``crash-…`` in the current directory; shortened, it belongs to ``fuzz/regressions/<target>/``.
-atheris is not among the development dependencies, since it has no wheels for every platform: ``pip install atheris``.
+A finding is written to `crash-…` in the current directory; shortened, it belongs to `fuzz/regressions/<target>/`.
+atheris is not among the development dependencies, since it has no wheels for every platform: `pip install atheris`.
 """
 
 from __future__ import annotations

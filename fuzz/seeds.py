@@ -1,6 +1,6 @@
 """Inputs to begin with: honest ones, so that a fuzzer finds the way in, and those that once went wrong.
 
-What a run of the fuzzer finds is kept as a file ``regressions/<target>/<name>`` and is tried by the tests ever after.
+What a run of the fuzzer finds is kept as a file `regressions/<target>/<name>` and is tried by the tests ever after.
 """
 
 from __future__ import annotations

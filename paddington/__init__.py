@@ -12,6 +12,8 @@ both sides keeps an encrypted connection between the two for as long as both run
                     print(f"{peer} says {text}")
 """
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ def door(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], object
     Args:
         package: Its name.
         homes: Public names, with the module of the package that each comes from; a module itself has an empty text.
-
     """
 
     def fetch(name: str) -> object:

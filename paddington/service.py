@@ -1,5 +1,7 @@
 """A running service: a nursery with one listener and one dialler per server, for one `async with`."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
 import math

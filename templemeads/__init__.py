@@ -1,6 +1,6 @@
 """Networks of agents that send each other jobs over encrypted peer-to-peer connections.
 
-A *portal* puts the job ``portal.cluster add_user fred.proj.org``; it travels the path of agents that it names, each of
+A *portal* puts the job `portal.cluster add_user fred.proj.org`; it travels the path of agents that it names, each of
 which knows only its neighbours; the last one runs its *handler*, an async function, and the result comes back.
 """
 

@@ -8,7 +8,7 @@ from .errors import ParseError
 
 
 class AgentType(enum.Enum):
-    """What an agent is; the values are the words of ``Register`` and of configuration files."""
+    """What an agent is; the values are the words of `Register` and of configuration files."""
 
     PORTAL = "Portal"
     PROVIDER = "Provider"
@@ -26,7 +26,6 @@ class AgentType(enum.Enum):
 
         Raises:
             ParseError: There is no such type.
-
         """
         for agent_type in cls:
             if text in (agent_type.value, agent_type.value.lower()):

@@ -1,7 +1,7 @@
 """The configuration of an agent: what it is, its service, and its options.
 
-On disk it is one TOML file with the keys ``agent``, ``[service]`` and ``[extras]`` of existing agents, and six of ours
-that they ignore: ``store``, ``pair``, ``handler``, ``control``, ``healthcheck_ip`` and ``[limits]``. Source: the protocol
+On disk it is one TOML file with the keys `agent`, `[service]` and `[extras]` of existing agents, and six of ours
+that they ignore: `store`, `pair`, `handler`, `control`, `healthcheck_ip` and `[limits]`. Source: the protocol
 page *configuration*, section 1.
 """
 
@@ -49,15 +49,14 @@ class AgentConfig:
         service: Its name, address, keys and peers.
         agent_type: What it is.
         extras: Free options and encrypted secrets.
-        store: Where its boards are: ``sqlite:///path/to/file``, ``postgresql://…``, or ``memory:`` (also None).
+        store: Where its boards are: `sqlite:///path/to/file`, `postgresql://…`, or `memory:` (also None).
         pair: Whether this is one of several processes with the same name, configuration and PostgreSQL store, of which one
             leads and the others wait to take over.
-        handler: The handler as ``package.module:name`` or ``file.py:name``, for the command line.
+        handler: The handler as `package.module:name` or `file.py:name`, for the command line.
         control: Path of the control socket, for the command line.
         healthcheck_ip: Address of the health endpoint, or None for loopback.
         limits: How much it takes on.
         tables: What stands in the root tables that ready-made agents read (`ROLE_TABLES`), by name.
-
     """
 
     service: ServiceConfig
@@ -82,17 +81,16 @@ class AgentConfig:
     def option(self, key: str, default: str) -> str: ...
 
     def option(self, key: str, default: str | None = None) -> str | None:
-        """Return a plain option from ``[extras]``, or the default."""
+        """Return a plain option from `[extras]`, or the default."""
         return self.extras.get(key, default)
 
     def secret(self, key: str) -> str | None:
-        """Return a decrypted secret from ``[extras]``, or None if there is none of this name.
+        """Return a decrypted secret from `[extras]`, or None if there is none of this name.
 
         Slow on purpose (tens of milliseconds): call it once, in a thread where an agent is running.
 
         Raises:
             ConfigError: No encryption is chosen, its variable is not set, or the text does not open.
-
         """
         stored = self.extras.get(key)
         return None if stored is None else self.service.decrypt_secret(stored)
@@ -108,7 +106,6 @@ class AgentConfig:
 
         Raises:
             ConfigError: No encryption is chosen, or its variable is not set.
-
         """
         chosen = (
             fitting_format(self.extras.values(), self.extras.get(key))
@@ -127,7 +124,6 @@ class AgentConfig:
 
         Raises:
             ConfigError: There is no such file, others can read its keys, or something in it is wrong.
-
         """
         file = read_checked(path, "configuration")
         source = f"The configuration {str(file.path)[:300]!r}"
@@ -146,7 +142,6 @@ class AgentConfig:
 
         Raises:
             ConfigError: Something is missing or wrong; the message says where.
-
         """
         reader = TableReader(document, source)
         limits = reader.optional_table("limits")
@@ -199,7 +194,6 @@ class AgentConfig:
 
         Raises:
             ConfigError: A file cannot be written or edited; all are as they were.
-
         """
         edit = NewFile(path=Path(path), text=self._text_for(path), edit=True, keep_group=keep_group)
         # Last: after a crash in between, there is an invitation that opens nothing, not keys that nobody has.
@@ -214,7 +208,6 @@ class AgentConfig:
 
         Raises:
             ConfigError: The file exists or cannot be written; it is as it was.
-
         """
         text = format_toml(self.to_toml())
         write_files([NewFile(path=Path(path), text=text, replace=replace, edit=True)])

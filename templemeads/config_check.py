@@ -86,7 +86,6 @@ class Problem:
         line: Where, counted from 1; None where it concerns the whole.
         text: What is wrong and what to do.
         is_error: Whether the agent would not start with it.
-
     """
 
     line: int | None
@@ -99,7 +98,6 @@ def check_config(text: str) -> list[Problem]:
 
     Args:
         text: The file.
-
     """
     try:
         document = parse_toml(text, "The file")

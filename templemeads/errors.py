@@ -32,17 +32,16 @@ class TemplemeadsError(Exception):
 class ParseError(TemplemeadsError, ValueError):
     """A text that the grammar refuses.
 
-    ``str()`` of it is the message with the place and the suggestion, on one line and of bounded length.
+    `str()` of it is the message with the place and the suggestion, on one line and of bounded length.
 
     Attributes:
         message: What is wrong, without the place.
         text: The offending text, whole.
-        position: Index of the character where reading stopped (``len(text)`` for its end), or None where no
+        position: Index of the character where reading stopped (`len(text)` for its end), or None where no
             single place is to blame.
         expected: What would have been accepted there, in words.
         misspelt: The word that is none of `known`, or an empty text.
         known: The words that it could have been.
-
     """
 
     def __init__(
@@ -82,8 +81,7 @@ class ParseError(TemplemeadsError, ValueError):
 
         Args:
             text: The text that was being read when a part of it was refused.
-            offset: Index in ``text`` at which that part begins.
-
+            offset: Index in `text` at which that part begins.
         """
         return ParseError(
             self.message,
@@ -117,10 +115,9 @@ class JobError(TemplemeadsError):
     """A job ended without a value, or a handler wants it to.
 
     Attributes:
-        kind: One of the kinds of the protocol: ``expired``, ``unroutable``, ``unsupported``, ``invalid``,
-            ``run``, ``unknown``, or a word of the domain such as ``award_pending``.
+        kind: One of the kinds of the protocol: `expired`, `unroutable`, `unsupported`, `invalid`,
+            `run`, `unknown`, or a word of the domain such as `award_pending`.
         origin: Name of the agent that made the error, where it is known.
-
     """
 
     def __init__(self, message: str, *, kind: str = "run", origin: str | None = None) -> None:

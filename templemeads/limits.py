@@ -72,7 +72,10 @@ class Limits:
         tombstones: Deleted jobs that a board remembers until they would have expired, so that no stale copy brings
             them back. At the limit the oldest is forgotten.
         handlers: Handlers that run at once in the agent; further jobs wait on their boards.
-        handlers_per_peer: Handlers that run at once for jobs of one peer, so that one busy peer leaves room for others.
+        handlers_per_peer: Handlers that run at once for jobs that one agent sends through one peer, so that a busy portal
+            leaves room for others. All jobs of a peer together leave half as many places free.
+        handler_starts: How often the handler of one job is started if the process dies while it runs; then the job ends
+            with an error. Needs a store.
         handler_cleanup_seconds: What a cancelled handler gets for shielded clean-up before it is reported by name.
         shutdown_seconds: What running handlers get to finish when the agent is asked to stop.
         flush_seconds: What links get to send what is queued when the agent stops.
@@ -107,6 +110,7 @@ class Limits:
     tombstones: int = _whole(10_000)
     handlers: int = _whole(100)
     handlers_per_peer: int = _whole(50)
+    handler_starts: int = _whole(3)
     handler_cleanup_seconds: float = _seconds(10)
     shutdown_seconds: float = _seconds(30)
     flush_seconds: float = _seconds(5)

@@ -1,7 +1,7 @@
 """What every log line says about where it comes from: agent, peer, job.
 
 The words are bound to the running task and inherited by the tasks that it starts; nothing is passed around. A handler of
-``logging`` that wants them asks `bound_words` when it handles a record.
+`logging` that wants them asks `bound_words` when it handles a record.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ MAX_MESSAGE_CHARACTERS: Final = 2_000
 
 
 class bound:  # noqa: N801 - used like the functions of contextlib; a class, since each job is bound several times
-    """Bind words to everything that is logged inside the ``with`` block, and in tasks started there.
+    """Bind words to everything that is logged inside the `with` block, and in tasks started there.
 
     Args:
-        words: What to say, as anything whose ``str`` says it: it is asked for only where something is logged.
-
+        words: What to say, as anything whose `str` says it: it is asked for only where something is logged.
     """
 
     __slots__ = ("_before", "_more")
@@ -45,7 +44,7 @@ class bound:  # noqa: N801 - used like the functions of contextlib; a class, sin
 
 
 def bound_words() -> dict[str, str]:
-    """Return the words that are bound here and now: ``agent``, ``peer``, ``job``."""
+    """Return the words that are bound here and now: `agent`, `peer`, `job`."""
     return {name: str(word) for name, word in _words.get().items()}
 
 
@@ -80,7 +79,6 @@ class RecentLogs(logging.Handler):
 
     Args:
         most: How many.
-
     """
 
     def __init__(self, most: int = 500) -> None:
@@ -102,8 +100,7 @@ class RecentLogs(logging.Handler):
 
         Args:
             agent: Its name; records of no agent in particular are among them.
-            asker: ``name@zone`` of a peer, which sees nothing of what concerns other peers; None sees everything.
-
+            asker: `name@zone` of a peer, which sees nothing of what concerns other peers; None sees everything.
         """
         found = []
         for created, level, name, message, arguments, words in reversed(self._latest):

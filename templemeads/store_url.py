@@ -1,4 +1,4 @@
-"""Where an agent's boards are, as the setting ``store`` says it."""
+"""Where an agent's boards are, as the setting `store` says it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,12 @@ _SQLITE_PREFIX: Final = "sqlite:///"
 
 
 def parse_store(setting: str | None) -> Path | str | None:
-    """Return the file of a ``sqlite:///path`` setting, a PostgreSQL URL as it is, or None for boards in memory.
+    """Return the file of a `sqlite:///path` setting, a PostgreSQL URL as it is, or None for boards in memory.
 
-    In ``sqlite:///`` three slashes are followed by a path relative to the working directory, four by an absolute one.
+    In `sqlite:///` three slashes are followed by a path relative to the working directory, four by an absolute one.
 
     Raises:
         ConfigError: It is no such setting.
-
     """
     if setting is None or setting in {"memory", "memory:", "memory://"}:
         return None

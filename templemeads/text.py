@@ -23,16 +23,15 @@ def _visible(character: str) -> str:
 
 
 def quoted(text: str, *, around: int = 0, limit: int = LONGEST_QUOTE) -> str:
-    """Put ``text`` in double quotes, short and harmless.
+    """Put `text` in double quotes, short and harmless.
 
     Control and format characters, separators other than the space, surrogates and unassigned characters are
-    escaped; what is cut away is shown as ``…`` outside of the quotes.
+    escaped; what is cut away is shown as `…` outside of the quotes.
 
     Args:
         text: Any text, of any length; only the part that is shown is looked at.
         around: Index of a character that must be within the part that is shown.
         limit: Number of characters shown at most.
-
     """
     start = 0 if around < limit else min(around - _LEAD, max(len(text) - limit, 0))
     shown = "".join(map(_visible, text[start : start + limit]))
@@ -45,7 +44,7 @@ def visible(text: str) -> str:
 
 
 def well_formed(text: str) -> str:
-    r"""Return the text with each half of a surrogate pair written as ``\udce9``, so that it has a UTF-8 form.
+    r"""Return the text with each half of a surrogate pair written as `\udce9`, so that it has a UTF-8 form.
 
     Python reads bytes of file names and of other programs' output that are not UTF-8 as such halves.
     """
@@ -59,9 +58,8 @@ def pointed(text: str, position: int, *, limit: int = LONGEST_QUOTE) -> tuple[st
 
     Args:
         text: Any text, of any length.
-        position: Index of a character, or ``len(text)`` for the end.
+        position: Index of a character, or `len(text)` for the end.
         limit: Number of characters of the text shown at most.
-
     """
     start = 0 if position < limit else position - limit + _LEAD
     stop = start + limit
@@ -78,7 +76,7 @@ def _columns(character: str) -> int:
 
 
 def printable(text: str, longest: int = 500) -> str:
-    """Return foreign text without anything that breaks a line or moves a cursor, cut to ``longest`` characters."""
+    """Return foreign text without anything that breaks a line or moves a cursor, cut to `longest` characters."""
     if len(text) <= longest and text.isprintable():
         return text
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:longest])
@@ -86,10 +84,9 @@ def printable(text: str, longest: int = 500) -> str:
 
 
 def timestamp(seconds: float) -> str:
-    """Return a time in the form in which agents write it: RFC 3339, UTC, ``Z``.
+    """Return a time in the form in which agents write it: RFC 3339, UTC, `Z`.
 
     Args:
         seconds: Since 1970 UTC.
-
     """
     return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")

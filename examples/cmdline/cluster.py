@@ -1,4 +1,6 @@
-"""The cluster as an executable of its own: every command of ``templemeads``, around this handler."""
+"""The cluster as an executable of its own: every command of `templemeads`, around this handler."""
+
+from __future__ import annotations
 
 import sys
 from pathlib import Path

@@ -1,4 +1,6 @@
-"""The portal as an executable of its own: it runs no jobs, it sends them (``portal.py put``)."""
+"""The portal as an executable of its own: it runs no jobs, it sends them (`portal.py put`)."""
+
+from __future__ import annotations
 
 import sys
 from pathlib import Path

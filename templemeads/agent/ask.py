@@ -74,7 +74,7 @@ async def ask(agent: Agent, command: str, *, zone: str | None = None, lifetime: 
     except RefusedError as error:
         raise JobError(str(error), kind="unroutable", origin=agent.name) from error
     except trio.Cancelled:
-        await _withdraw(peer, job)
+        await _withdraw(peer, job)  # noqa: ASYNC102 - it is shielded and has a deadline of its own
         raise
     return job.result()
 

@@ -34,6 +34,7 @@ from .envelope import Envelope
 from .handlers import Handler
 from .observer import Observers
 from .runner import Finished, Runner
+from .starts import counted
 from .watch import Watches
 
 _log = logging.getLogger("templemeads.agent")
@@ -80,7 +81,11 @@ class Executor:
         self.observers = Observers()
         self.watches = Watches()
         self.runner = Runner(
-            handler, limits, self._envelope_of, self._handler_finished, self._handler_cancelled
+            counted(handler, store, limits.handler_starts),
+            limits,
+            self._envelope_of,
+            self._handler_finished,
+            self._handler_cancelled,
         )
         self.is_stopping = False
         self.is_restarting = False
@@ -107,7 +112,7 @@ class Executor:
         for cancel in outcome.cancels:
             self.runner.cancel(cancel.peer, cancel.job_id, cancel.reason)
         for run in outcome.runs:
-            self.runner.start(run.peer, run.job.id)
+            self.runner.start(run.peer, run.job.id, run.job.destination.agents[0])
         for send in outcome.sends:
             if (
                 self._peers.send_job(send.peer, send.kind, send.job)

@@ -1,7 +1,8 @@
 """Runs handlers: each in its own task and cancel scope, so many at once and no more.
 
-Jobs that find no free place wait in line, one line per peer, and the lines take turns: a peer that sends a thousand jobs
-delays only its own. The runner knows nothing of boards; what a handler returns goes to a callback.
+Jobs that find no free place wait in a queue, one queue for each origin (the first agent of the path) behind each peer, and
+the queues take turns: a portal that sends a thousand slow jobs delays only its own, also behind a provider that it shares.
+The runner knows nothing of boards; what a handler returns goes to a callback.
 
 This is one of the agent's two error walls: whatever a handler raises becomes the job's error result and goes no further.
 """
@@ -32,6 +33,8 @@ from .wall import call_handler
 _log = logging.getLogger("templemeads.runner")
 
 _Place = tuple[Peer, int]
+
+_Source = tuple[Peer, str]
 
 
 @attrs.frozen
@@ -90,9 +93,11 @@ class Runner:
         self._make_envelope = make_envelope
         self._on_finished = on_finished
         self._on_cancelled = on_cancelled
-        self._lines: OrderedDict[Peer, OrderedDict[int, UUID]] = OrderedDict()
+        self._queues: OrderedDict[_Source, OrderedDict[int, UUID]] = OrderedDict()
+        self._queued: dict[_Place, _Source] = {}
         self._running: dict[_Place, _Running] = {}
         self._again: set[_Place] = set()
+        self._per_source: Counter[_Source] = Counter()
         self._per_peer: Counter[Peer] = Counter()
         self._stopped = False
         self._ended_one = Waiters()
@@ -110,7 +115,7 @@ class Runner:
     @property
     def waiting(self) -> int:
         """How many jobs wait for a handler."""
-        return sum(map(len, self._lines.values()))
+        return len(self._queued)
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:
@@ -124,19 +129,30 @@ class Runner:
                 self._stopped = True
                 nursery.cancel_scope.cancel(reason="the agent has stopped")
 
-    def start(self, peer: Peer, job_id: UUID) -> None:
-        """Run the handler for a job as soon as there is a place."""
-        if not self._lines and self._has_room() and self._may_run(peer):
-            self._begin(peer, job_id)
+    def start(self, peer: Peer, job_id: UUID, origin: str | None = None) -> None:
+        """Run the handler for a job as soon as there is a place.
+
+        Args:
+            peer: Whose board the job is on.
+            job_id: The job.
+            origin: The first agent of its path, by which places are shared out; the peer itself if left out.
+
+        """
+        source = peer, peer.name if origin is None else origin
+        if not self._queues and self._has_room() and self._may_run(source):
+            self._begin(source, job_id)
         else:
-            self._line_up(peer, job_id)
+            self._enqueue(source, job_id)
             self._fill()
 
     def cancel(self, peer: Peer, job_id: UUID, reason: str) -> None:
         """Stop the handler of a job; its result, if it still returns one, is not asked for."""
-        line = self._lines.get(peer)
-        if line is not None and line.pop(job_id.int, None) is not None and not line:
-            del self._lines[peer]
+        source = self._queued.pop((peer, job_id.int), None)
+        if source is not None:
+            queue = self._queues[source]
+            del queue[job_id.int]
+            if not queue:
+                del self._queues[source]
         self._again.discard((peer, job_id.int))
         running = self._running.get((peer, job_id.int))
         if running is not None:
@@ -157,11 +173,12 @@ class Runner:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _line_up(self, peer: Peer, job_id: UUID) -> None:
-        line = self._lines.get(peer)
-        if line is None:
-            line = self._lines[peer] = OrderedDict()
-        line[job_id.int] = job_id
+    def _enqueue(self, source: _Source, job_id: UUID) -> None:
+        queue = self._queues.get(source)
+        if queue is None:
+            queue = self._queues[source] = OrderedDict()
+        queue[job_id.int] = job_id
+        self._queued[source[0], job_id.int] = source
 
     def _cancel(self, running: _Running, reason: str) -> None:
         running.scope.cancel(reason=reason)
@@ -176,19 +193,24 @@ class Runner:
     def _has_room(self) -> bool:
         return self._nursery is not None and not self._stopped and len(self._running) < self._limits.handlers
 
-    def _may_run(self, peer: Peer) -> bool:
-        return self._per_peer.get(peer, 0) < self._limits.handlers_per_peer
+    def _may_run(self, source: _Source) -> bool:
+        most = self._limits.handlers_per_peer
+        # A peer can claim any origins for the jobs that it passes on, so some places are left for other peers in any case.
+        most_of_peer = max(most, self._limits.handlers - max(1, most // 2))
+        return self._per_source[source] < most and self._per_peer[source[0]] < most_of_peer
 
     def _fill(self) -> None:
-        while self._has_room() and (peer := next(filter(self._may_run, self._lines), None)) is not None:
-            line = self._lines[peer]
-            _, job_id = line.popitem(last=False)
-            self._lines.move_to_end(peer)
-            if not line:
-                del self._lines[peer]
-            self._begin(peer, job_id)
+        while self._has_room() and (source := next(filter(self._may_run, self._queues), None)) is not None:
+            queue = self._queues[source]
+            number, job_id = queue.popitem(last=False)
+            del self._queued[source[0], number]
+            self._queues.move_to_end(source)
+            if not queue:
+                del self._queues[source]
+            self._begin(source, job_id)
 
-    def _begin(self, peer: Peer, job_id: UUID) -> None:
+    def _begin(self, source: _Source, job_id: UUID) -> None:
+        peer, _ = source
         envelope = self._make_envelope(peer, job_id)
         if envelope is None:
             return
@@ -199,12 +221,13 @@ class Runner:
             return
         assert self._nursery is not None
         running = self._running[place] = _Running(trio.CancelScope(), envelope.job, trio.current_time())
+        self._per_source[source] += 1
         self._per_peer[peer] += 1
         self._nursery.start_soon(
-            self._run, place, envelope, running, name=f"handler of {envelope.job.command[:80]}"
+            self._run, source, place, envelope, running, name=f"handler of {envelope.job.command[:80]}"
         )
 
-    async def _run(self, place: _Place, envelope: Envelope, running: _Running) -> None:
+    async def _run(self, source: _Source, place: _Place, envelope: Envelope, running: _Running) -> None:
         peer, job = place[0], envelope.job
         result: Job | None = None
         with bound(peer=peer, job=job.id):
@@ -212,7 +235,7 @@ class Runner:
                 with asking(job, peer.zone):
                     result = await call_handler(self._handler, envelope, running.scope)
             finally:
-                self._ended(place, running)
+                self._ended(source, place, running)
             seconds = trio.current_time() - running.since
             if result is not None and running.wanted:
                 self._on_finished(Finished(peer, result, seconds))
@@ -220,14 +243,17 @@ class Runner:
                 self._on_cancelled(Finished(peer, job, seconds))
         if place in self._again:
             self._again.discard(place)
-            self._line_up(peer, job.id)
+            self._enqueue(source, job.id)
         self._fill()
 
-    def _ended(self, place: _Place, running: _Running) -> None:
+    def _ended(self, source: _Source, place: _Place, running: _Running) -> None:
         if running.done is not None:
             running.done.set()
         del self._running[place]
         peer, _ = place
+        self._per_source[source] -= 1
+        if not self._per_source[source]:
+            del self._per_source[source]
         self._per_peer[peer] -= 1
         if not self._per_peer[peer]:
             del self._per_peer[peer]

@@ -228,8 +228,8 @@ def _is_ctrl_c(error: BaseException) -> bool:
 def _text(error: BaseException) -> str:
     try:
         return str(error) or _class_name(error)
-    except BaseException:  # noqa: BLE001 - an exception whose text cannot be made still ends its job only
-        return f"{_class_name(error)} (its message cannot be shown)"
+    except BaseException:  # noqa: BLE001, ASYNC103 - an exception whose text cannot be made still ends its job only
+        return f"{_class_name(error)} (its message cannot be shown)"  # noqa: ASYNC104 - nothing is cancelled here
 
 
 def _word(error: BaseException, name: str) -> str | None:

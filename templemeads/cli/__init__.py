@@ -1,7 +1,7 @@
-"""The command line, for executables of your own: ``from templemeads.cli import AgentDefaults, agent_app``.
+"""The command line, for executables of your own: `from templemeads.cli import AgentDefaults, agent_app`.
 
-In the source tree this is a façade over the folder ``cli``; a wheel has that folder itself in this place. Either way
-its modules are imported as ``templemeads.cli.…``, so that another distribution with a package ``cli`` cannot replace ours.
+In the source tree this is a façade over the folder `cli`; a wheel has that folder itself in this place. Either way
+its modules are imported as `templemeads.cli.…`, so that another distribution with a package `cli` cannot replace ours.
 """
 
 from __future__ import annotations

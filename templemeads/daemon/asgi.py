@@ -35,7 +35,6 @@ class Tls:
     Attributes:
         certificate: The certificate chain.
         key: The private key.
-
     """
 
     certificate: str
@@ -62,8 +61,7 @@ async def serve_asgi(
         task_status: Told the URL.
 
     Raises:
-        ConfigError: The extra ``http`` is not installed, the address cannot be listened on, or a file of `tls` is no good.
-
+        ConfigError: The extra `http` is not installed, the address cannot be listened on, or a file of `tls` is no good.
     """
     try:
         from hypercorn.config import Config

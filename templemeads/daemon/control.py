@@ -56,7 +56,6 @@ async def serve_control(
 
     Raises:
         ConfigError: The socket cannot be made there, or another process serves it.
-
     """
     await serve_socket(
         path,
@@ -73,7 +72,6 @@ class Control:
         agent: The agent.
         counts: Counts the jobs that are put at it.
         reloader: Reads its configuration again, if there is a file.
-
     """
 
     def __init__(self, agent: Agent, counts: PutCounts, reloader: Reloader | None = None) -> None:
@@ -99,13 +97,12 @@ class Control:
         """Carry out a request.
 
         Args:
-            request: The request; its field ``do`` names the command.
+            request: The request; its field `do` names the command.
             send: Sends an item before the final answer.
 
         Raises:
             RefusedError: There is no such command, or the request does not fit it.
             TemplemeadsError, paddington.PaddingtonError: The command cannot be carried out.
-
         """
         command = self._commands.get(request.text("do"))
         if command is None:

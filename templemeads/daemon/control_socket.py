@@ -1,7 +1,7 @@
 """The control socket: how the command line talks to the running agent on the same machine.
 
-A Unix socket of mode 0600. A caller sends one line of JSON, ``{"do": "status", …}``, and gets lines back: any number of
-``{"item": …}``, then ``{"end": …}`` or ``{"error": …}``, after which the connection closes. Whoever may open the socket may
+A Unix socket of mode 0600. A caller sends one line of JSON, `{"do": "status", …}`, and gets lines back: any number of
+`{"item": …}`, then `{"end": …}` or `{"error": …}`, after which the connection closes. Whoever may open the socket may
 do everything that the agent can. So the kernel is asked who calls, and only the agent's own user and root are served.
 
 This module knows sockets and framing, not commands. Each caller stands behind a wall of its own: nothing that one sends,
@@ -65,7 +65,6 @@ class ControlLimits:
         callers: Callers served at once.
         request_seconds: Seconds in which a request must have come.
         answer_seconds: Seconds in which a caller must have taken each line of the answer.
-
     """
 
     callers: int = MAX_CALLERS
@@ -85,7 +84,6 @@ class Request:
 
         Raises:
             RefusedError: It is not a JSON object.
-
         """
         try:
             value = json.loads(line)
@@ -167,7 +165,6 @@ async def serve_socket(
 
     Raises:
         ConfigError: The socket cannot be made there, or another process serves it.
-
     """
     limits = ControlLimits() if limits is None else limits
     listener, mark = await _listen(path, limits.callers)

@@ -22,7 +22,7 @@ MAX_TIMES: Final = 1_000
 """Latest jobs of which the times count."""
 
 KINDS: Final = frozenset({"expired", "unroutable", "unsupported", "invalid", "run", "unknown"})
-"""Kinds of errors that are counted by name; words of other agents' own count as ``other``."""
+"""Kinds of errors that are counted by name; words of other agents' own count as `other`."""
 
 
 @attrs.frozen(kw_only=True)
@@ -38,7 +38,6 @@ class PutCountsView:
         failures: Jobs that ended with an error, by kind of error.
         median_ms: Median time from put to result of the latest jobs, in milliseconds.
         max_ms: The longest such time.
-
     """
 
     completed: int = 0
@@ -59,7 +58,6 @@ class PutCounts(Observer):
 
     Attributes:
         on_ended: Called with the outcome, and the seconds from put to result, of each job that was put since.
-
     """
 
     def __init__(self, agent: Agent) -> None:

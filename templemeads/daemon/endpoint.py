@@ -1,7 +1,7 @@
-"""The HTTP endpoint for monitoring an agent: ``/health``, ``/livez``, ``/readyz`` and ``/metrics``.
+"""The HTTP endpoint for monitoring an agent: `/health`, `/livez`, `/readyz` and `/metrics`.
 
 Plain HTTP without authentication, as existing agents have it: answers are fixed texts and figures, and say nothing about
-jobs. It listens on loopback unless the configuration names another address. The figures need the extra ``metrics``.
+jobs. It listens on loopback unless the configuration names another address. The figures need the extra `metrics`.
 Source: the protocol page *operations*, section 1.4.
 """
 
@@ -39,7 +39,6 @@ def answer_to(request: HttpRequest, agent: Agent, metrics: AgentMetrics | None) 
         request: The request; anything but the four exact paths is not found, and the query is ignored.
         agent: The agent.
         metrics: Its figures, if they are collected.
-
     """
     if request.path not in PATHS:
         return _NOT_FOUND
@@ -72,13 +71,12 @@ async def serve_endpoint(
         agent: The agent.
         ip: Address to listen on.
         port: Port to listen on; 0 takes a free one.
-        metrics: Figures for ``/metrics``.
+        metrics: Figures for `/metrics`.
         limits: Limits of the HTTP server.
         task_status: Reports the URL when callers can connect.
 
     Raises:
         ConfigError: The address cannot be listened on.
-
     """
 
     async def respond(request: HttpRequest) -> HttpAnswer:

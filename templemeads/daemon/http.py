@@ -46,7 +46,6 @@ class HttpLimits:
         answer_seconds: Seconds in which a caller must have taken each piece of an answer.
         header_bytes: Bytes of the headers of a request; a larger one is answered with 431.
         body_bytes: Bytes of the body of a request; a larger one is answered with 413.
-
     """
 
     connections: int = MAX_CONNECTIONS
@@ -66,7 +65,6 @@ class HttpRequest:
         query: What follows the question mark; empty without one.
         headers: Names in lower case, and values.
         body: Its body.
-
     """
 
     method: str
@@ -89,7 +87,6 @@ class HttpAnswer:
         body: Its body: bytes, or an async generator of pieces, after which the connection closes.
         content_type: What the body is.
         headers: Further headers.
-
     """
 
     status: int
@@ -123,7 +120,6 @@ async def serve_http(
 
     Raises:
         ConfigError: The address cannot be listened on.
-
     """
     import h11  # noqa: F401 - a missing library is an error now, not at the first request
 

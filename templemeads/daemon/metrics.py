@@ -1,6 +1,6 @@
 """Metrics of an agent for Prometheus: one registry per agent, read from `views` when it is asked.
 
-Needs the extra ``metrics``. Labels are configured peers, instruction keywords and other words of ours, never job ids or
+Needs the extra `metrics`. Labels are configured peers, instruction keywords and other words of ours, never job ids or
 anything that a stranger could invent.
 """
 
@@ -35,7 +35,6 @@ class AgentMetrics(Observer):
 
     Raises:
         ConfigError: The extra is not installed.
-
     """
 
     def __init__(self, agent: Agent, counts: PutCounts | None = None) -> None:

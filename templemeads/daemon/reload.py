@@ -31,7 +31,6 @@ class Reloaded:
         peers: Peers that were added, changed or removed.
         options: Whether options of the handler have changed.
         needs_restart: What has changed in the file and counts only after a restart.
-
     """
 
     peers: tuple[str, ...]
@@ -50,7 +49,6 @@ class Reloader:
         agent: The agent.
         path: Its configuration file.
         load: Reads that file.
-
     """
 
     def __init__(self, agent: Agent, path: Path, load: Callable[[], AgentConfig]) -> None:
@@ -73,7 +71,6 @@ class Reloader:
 
         Raises:
             ConfigError: The file cannot be read, or is wrong; then everything stays as it is.
-
         """
         async with self._lock:
             stamp = self._current_stamp()

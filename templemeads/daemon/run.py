@@ -64,7 +64,6 @@ async def run_agent(
 
     Raises:
         ConfigError, StoreError, paddington.PaddingtonError: As for `open_agent`.
-
     """
     with (
         patient_collector(),
@@ -138,7 +137,6 @@ class Daemon:
         load: Reads it.
         recent_logs: The latest log records, for diagnostics.
         on_notification: Called for each notification that ends here; by default it is logged.
-
     """
 
     socket: Path
@@ -153,7 +151,6 @@ class Daemon:
         Raises:
             ConfigError: The control socket or the health endpoint cannot be served.
             StoreError, paddington.PaddingtonError: As for `open_agent`.
-
         """
         async with trio.open_nursery() as nursery:
             waiting = Waiting(config) if config.pair else None

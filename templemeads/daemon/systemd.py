@@ -1,4 +1,4 @@
-"""Tells systemd that the agent is ready, that it lives, and that it stops (``Type=notify``, ``sd_notify(3)``)."""
+"""Tells systemd that the agent is ready, that it lives, and that it stops (`Type=notify`, `sd_notify(3)`)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import trio
 
 
 def notify(state: str, environment: Mapping[str, str] = os.environ) -> bool:
-    """Send a state such as ``READY=1``; return whether anybody listens.
+    """Send a state such as `READY=1`; return whether anybody listens.
 
     Args:
         state: Assignments, separated by newlines.
-        environment: Where ``NOTIFY_SOCKET`` says who listens; nobody does where it is missing.
-
+        environment: Where `NOTIFY_SOCKET` says who listens; nobody does where it is missing.
     """
     address = environment.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):

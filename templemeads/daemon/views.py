@@ -37,7 +37,6 @@ class TotalsView:
         failed: Jobs that ended with an error.
         expired: Jobs that expired while their handler ran.
         slow: Finished jobs whose handler took more than ten seconds.
-
     """
 
     completed: int
@@ -66,7 +65,6 @@ class StoreView:
         seconds: Time spent in commits.
         problem: Why commits have to wait at the moment, or None.
         fence: How often a process has begun to lead with this store, or None where that is not counted.
-
     """
 
     waiting: int
@@ -98,7 +96,6 @@ class PeerView:
         sent_bytes: Bytes sent on this connection.
         received: Payloads received on this connection.
         sent: Payloads sent on this connection.
-
     """
 
     name: str
@@ -120,7 +117,7 @@ class PeerView:
 
     @property
     def label(self) -> str:
-        """``name@zone``."""
+        """`name@zone`."""
         return f"{self.name}@{self.zone}"
 
 
@@ -138,7 +135,7 @@ class AgentView:
         up_seconds: Seconds since the start.
         memory_bytes: Resident memory of the process.
         cpu_percent: Processor time of the process, as a share of one processor.
-        leader: For one of a pair, which process leads, as ``host:pid``: this one, since the others have no agent. Otherwise
+        leader: For one of a pair, which process leads, as `host:pid`: this one, since the others have no agent. Otherwise
             None.
         stopping: Whether it takes no more jobs because it is about to stop.
         handlers_running: Handlers that run now.
@@ -153,7 +150,6 @@ class AgentView:
         refused: Refused commands and callers, by reason.
         store: What the store has done.
         peers: All configured peers.
-
     """
 
     agent: str
@@ -191,7 +187,6 @@ def agent_view(agent: Agent, counts: PutCounts) -> AgentView:
     Args:
         agent: The agent.
         counts: What has watched it since it was started.
-
     """
     figures, store, own = agent.statistics(), agent.store_statistics(), agent.operations.own_health()
     states = Counter(job.status.value.lower() for board in agent.boards.values() for job in board)
@@ -262,9 +257,8 @@ class JobFilter:
 
     Attributes:
         states: States in lower case; empty for all.
-        peer: ``name`` or ``name@zone`` of the peer whose board it is, or None for all.
+        peer: `name` or `name@zone` of the peer whose board it is, or None for all.
         text: What the command contains.
-
     """
 
     states: frozenset[str] = frozenset()
@@ -305,7 +299,6 @@ def job_view(peer: Peer, job: Job, now: float) -> dict[str, Any]:
         peer: The peer whose board it is on.
         job: The job.
         now: Seconds since 1970 UTC.
-
     """
     return job.to_json() | {
         "board": str(peer),

@@ -21,8 +21,7 @@ class Waiting:
 
     Attributes:
         config: Its configuration.
-        leader: Which process leads, as ``host:pid``; empty until that is known.
-
+        leader: Which process leads, as `host:pid`; empty until that is known.
     """
 
     config: AgentConfig
@@ -36,11 +35,10 @@ class Waiting:
         notify(f"READY=1\nSTATUS=waiting: {leader} leads")
 
     async def answer(self, request: Request, send: Send) -> Any:
-        """Answer the command ``status``; everything else needs the leader.
+        """Answer the command `status`; everything else needs the leader.
 
         Raises:
             RefusedError: It is another command.
-
         """
         if request.text("do") != "status":
             raise RefusedError(
@@ -60,7 +58,6 @@ class Waiting:
 
         Raises:
             ConfigError: The socket cannot be made there, or another process serves it.
-
         """
         try:
             with self._scope:

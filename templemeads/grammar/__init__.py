@@ -1,9 +1,10 @@
 """The words that agents exchange, as values: identifiers, paths, dates, sizes, instructions, commands."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
-from templemeads.errors import ParseError
-
+from ..errors import ParseError
 from .allocation import Allocation
 from .awards import AwardDetails
 from .command import Command

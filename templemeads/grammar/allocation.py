@@ -1,4 +1,4 @@
-"""How much of something an award gives: ``1000 NHR``.
+"""How much of something an award gives: `1000 NHR`.
 
 Protocol page *grammar*, section 8.1.
 """
@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import attrs
 
-from templemeads.errors import ParseError
-from templemeads.text import quoted
-
+from ..errors import ParseError
+from ..text import quoted
 from .text import TextValue
 from .usage import Usage
 from .whitespace import indent, refuse_surrogates, trim, word_starts, words
@@ -49,7 +48,6 @@ class Allocation(TextValue):
     Attributes:
         size: Zero or more, or None where nothing is allocated.
         units: One of `UNITS`, or any other words in lower case; None where nothing is allocated.
-
     """
 
     size: float | None = None
@@ -73,11 +71,10 @@ class Allocation(TextValue):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a number and a unit, or ``none``, or ``no allocation``.
+        """Read a number and a unit, or `none`, or `no allocation`.
 
         Raises:
             ParseError: The text is none of these.
-
         """
         inner = trim(text)
         if inner.lower() in {"none", "no allocation"}:
@@ -110,7 +107,6 @@ class Allocation(TextValue):
         Raises:
             ParseError: Nothing is allocated, or the unit is not one of `UNITS`, or a node has nothing of the
             kind.
-
         """
         if self.size is None or self.units not in UNITS:
             raise ParseError(f"{quoted(str(self))} cannot be counted in hours", expected=", ".join(UNITS))
@@ -129,7 +125,6 @@ class Allocation(TextValue):
 
         Raises:
             ParseError: As for `node_time`, or the other unit is not one of `UNITS`.
-
         """
         return self.node_time(node) * _resource(units, node)
 
@@ -144,7 +139,6 @@ class Allocation(TextValue):
 
         Raises:
             ParseError: The unit is not one of `UNITS`, or a node has nothing of the kind.
-
         """
         divisor = _resource(units, node)
         if not divisor:

@@ -1,6 +1,6 @@
-"""Letters and digits as Unicode's properties ``Alphabetic`` and ``Numeric`` have them.
+"""Letters and digits as Unicode's properties `Alphabetic` and `Numeric` have them.
 
-``str.isalnum`` goes by categories and so misses vowel signs of Indic scripts, circled letters, and whatever
+`str.isalnum` goes by categories and so misses vowel signs of Indic scripts, circled letters, and whatever
 is newer than the Python that runs. What it misses is listed here, so that every Python reads the same names.
 """
 

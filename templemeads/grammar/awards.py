@@ -2,7 +2,7 @@
 
 Reading is lenient: nothing is trimmed, members need not be addresses, the end may come before the start.
 Changing an award here (`AwardDetails.changed`, `AwardDetails.with_members`) is strict. On the wire the type
-is called ``ProjectDetails``.
+is called `ProjectDetails`.
 
 Source: the protocol page *json-types*, section 5.
 """
@@ -15,22 +15,22 @@ from typing import Any, Self
 
 import attrs
 
-from templemeads.errors import ParseError, RefusedError
-from templemeads.grammar.allocation import Allocation
-from templemeads.grammar.dates import Date
-from templemeads.grammar.forms import TEXT, Form, Record, list_of, map_of, member, value_of
-from templemeads.grammar.frozenmap import FrozenMap
-from templemeads.grammar.links import Link, Note
-from templemeads.grammar.patterns import (
+from ..errors import ParseError, RefusedError
+from ..text import quoted
+from .allocation import Allocation
+from .dates import Date
+from .forms import TEXT, Form, Record, list_of, map_of, member, value_of
+from .frozenmap import FrozenMap
+from .links import Link, Note
+from .patterns import (
     DomainPattern,
     MembershipControl,
     ProjectTemplate,
     check_address,
     is_address_allowed,
 )
-from templemeads.grammar.timestamps import Timestamp
-from templemeads.grammar.whitespace import trim
-from templemeads.text import quoted
+from .timestamps import Timestamp
+from .whitespace import trim
 
 
 def _date(value: object) -> Date:
@@ -67,7 +67,6 @@ class AwardDetails(Record):
         earliest_approve: When it may be approved at the earliest.
         membership_control: What the receiving portal may change; None counts as open.
         allowed_domains: Who may be a member; None is everybody, and an empty list is nobody.
-
     """
 
     name: str | None = attrs.field(default=None, metadata=member(TEXT))
@@ -95,7 +94,7 @@ class AwardDetails(Record):
     )
 
     def allows(self, address: str) -> bool:
-        """Tell whether ``allowed_domains`` lets this e-mail address be a member."""
+        """Tell whether `allowed_domains` lets this e-mail address be a member."""
         return is_address_allowed(address, self.allowed_domains)
 
     def changed(self, **changes: Any) -> Self:
@@ -107,7 +106,6 @@ class AwardDetails(Record):
 
         Raises:
             ParseError: A member is no e-mail address, has no role or is not allowed.
-
         """
         for field in ("name", "key", "description"):
             if isinstance(changes.get(field), str):
@@ -132,7 +130,6 @@ class AwardDetails(Record):
 
         Raises:
             ParseError: A member is no e-mail address, has no role or is not allowed.
-
         """
         return attrs.evolve(self, members={**(self.members or {}), **self._checked(members)})
 
@@ -160,7 +157,6 @@ class AwardDetails(Record):
             RefusedError: The update is for another template.
 
         Source: protocol page *json-types*, section 5, "Merging".
-
         """
         if self.template and update.template and self.template != update.template:
             raise RefusedError(

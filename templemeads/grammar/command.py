@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
-from templemeads.errors import ParseError
-
+from ..errors import ParseError
 from .destinations import Destination
 from .table import MAX_LENGTH, Instruction
 from .text import TextValue, slot_setter
@@ -23,12 +22,11 @@ if TYPE_CHECKING:
 
 @attrs.frozen(repr=False)
 class Command(TextValue):
-    """A path and what to do at its end: ``waldur.brics.notebook add_user fred.proj.waldur``.
+    """A path and what to do at its end: `waldur.brics.notebook add_user fred.proj.waldur`.
 
     Attributes:
         destination: The path that the command travels.
         instruction: What its last agent is to do.
-
     """
 
     destination: Destination = attrs.field(validator=attrs.validators.instance_of(Destination))
@@ -41,12 +39,11 @@ class Command(TextValue):
         The portal rule is not applied: `check_portal` does that.
 
         Args:
-            text: ``<destination> <instruction>``.
-            today: The day that names such as ``this_week`` count from; the local calendar's if not given.
+            text: `<destination> <instruction>`.
+            today: The day that names such as `this_week` count from; the local calendar's if not given.
 
         Raises:
             ParseError: The text is not a command.
-
         """
         if len(text) > MAX_LENGTH:
             message = f"A command has at most {MAX_LENGTH} characters; this has {len(text)}"
@@ -80,7 +77,7 @@ _set_instruction = slot_setter(Command, "instruction")
 
 
 def _untidied(text: str, rest: list[str], position: int) -> int:
-    """Find the character of ``text`` that became the one at ``position`` of the tidied instruction."""
+    """Find the character of `text` that became the one at `position` of the tidied instruction."""
     for start, word in zip(word_starts(text)[1:], rest, strict=True):
         if position <= len(word):
             return start + position

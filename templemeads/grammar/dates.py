@@ -1,7 +1,7 @@
 """Days, and ranges of days.
 
-Protocol page *grammar*, section 5. A `Date` is a ``datetime.date`` that keeps to the years the protocol
-allows, so it compares and calculates like one. Names such as ``this_week`` are resolved when they are read;
+Protocol page *grammar*, section 5. A `Date` is a `datetime.date` that keeps to the years the protocol
+allows, so it compares and calculates like one. Names such as `this_week` are resolved when they are read;
 only dates travel.
 """
 
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final, Self, SupportsIndex
 
 import attrs
 
-from templemeads.errors import ParseError
-from templemeads.text import quoted
-
+from ..errors import ParseError
+from ..text import quoted
 from .text import TextValue
 from .whitespace import WS, indent, trim
 
@@ -34,11 +33,10 @@ _EXPECTED = f"YYYY-MM-DD, from {FIRST_YEAR} to {LAST_YEAR}"
 
 
 class Date(dt.date, TextValue):
-    """A day: ``2024-01-31``.
+    """A day: `2024-01-31`.
 
     Raises:
         ParseError: There is no such day, or its year is not within 1970 to 2200.
-
     """
 
     __slots__ = ()
@@ -63,7 +61,6 @@ class Date(dt.date, TextValue):
 
         Raises:
             ParseError: The text is not a date, or there is no such day, or not in the years that are allowed.
-
         """
         match = _DATE(trim(text))
         if match is None:
@@ -89,11 +86,10 @@ class Date(dt.date, TextValue):
 
     @classmethod
     def of(cls, day: dt.date) -> Self:
-        """Make a date from a ``datetime.date``; a ``datetime`` gives its day, in its own time zone.
+        """Make a date from a `datetime.date`; a `datetime` gives its day, in its own time zone.
 
         Raises:
             ParseError: The year is not within the years that are allowed.
-
         """
         return day if type(day) is cls else cls(day.year, day.month, day.day)
 
@@ -116,7 +112,7 @@ def _as_date(day: dt.date) -> Date:
 
 @attrs.frozen(repr=False, order=True)
 class DateRange(TextValue):
-    """Days from one to another, both included: ``2024-01-01:2024-01-31``.
+    """Days from one to another, both included: `2024-01-01:2024-01-31`.
 
     Made from dates, the earlier comes first. A text with the end before the start is accepted and kept as it
     is; such a range holds no days.
@@ -127,7 +123,6 @@ class DateRange(TextValue):
 
     Raises:
         ParseError: The ends are more than 1830 days apart.
-
     """
 
     start: Date = attrs.field(converter=_as_date)
@@ -143,7 +138,7 @@ class DateRange(TextValue):
 
     @classmethod
     def parse(cls, text: str, *, today: dt.date | None = None) -> Self:
-        """Read a date, two dates separated by ``:``, or a name such as ``last_month``.
+        """Read a date, two dates separated by `:`, or a name such as `last_month`.
 
         Args:
             text: What to read; case does not matter.
@@ -151,7 +146,6 @@ class DateRange(TextValue):
 
         Raises:
             ParseError: The text is none of these, or the dates are more than 1830 days apart.
-
         """
         whole = trim(text).lower()
         if whole in _NAMED:
@@ -182,13 +176,12 @@ class DateRange(TextValue):
         """Give the days that a name stands for.
 
         Args:
-            name: ``yesterday``, ``today``, ``this_day``, ``tomorrow``, or ``this_`` or ``last_`` with
-                ``week``, ``month`` or ``year``.
+            name: `yesterday`, `today`, `this_day`, `tomorrow`, or `this_` or `last_` with
+                `week`, `month` or `year`.
             today: The day that names count from; today in the local calendar if not given.
 
         Raises:
             ParseError: There is no such name.
-
         """
         if name not in _NAMED:
             raise ParseError(

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 import attrs
 
-from templemeads.errors import ParseError, RefusedError
-from templemeads.text import quoted
-
+from ..errors import ParseError, RefusedError
+from ..text import quoted
 from .text import TextValue, json_name, json_text, require_text, slot_setter
 from .whitespace import WS, find_blank, refuse_surrogates, trim
 
@@ -54,13 +53,12 @@ def _agent_names(agents: Iterable[str]) -> tuple[str, ...]:
 
 @attrs.frozen(repr=False, order=True)
 class Destination(TextValue):
-    """A path of agents: ``waldur.brics.notebook``.
+    """A path of agents: `waldur.brics.notebook`.
 
-    Iterating gives the names in order; ``in`` and ``len`` work on them. A name may occur twice.
+    Iterating gives the names in order; `in` and `len` work on them. A name may occur twice.
 
     Attributes:
         agents: The names, two or more.
-
     """
 
     agents: tuple[str, ...] = attrs.field(converter=_agent_names)
@@ -82,7 +80,6 @@ class Destination(TextValue):
 
         Raises:
             ParseError: There are fewer than two names, or there is white space.
-
         """
         if len(text) > LONGEST_REMEMBERED:
             return _read(cls, text)
@@ -109,25 +106,24 @@ class Destination(TextValue):
         return type(self)(self.agents[::-1])
 
     def next(self, agent: str) -> str | None:
-        """Name the agent after the first place of ``agent``; None at the end, or where it is absent."""
+        """Name the agent after the first place of `agent`; None at the end, or where it is absent."""
         if agent not in self.agents:
             return None
         index = self.agents.index(agent) + 1
         return self.agents[index] if index < len(self.agents) else None
 
     def previous(self, agent: str) -> str | None:
-        """Name the agent before the first place of ``agent``; None at the start, or where it is absent."""
+        """Name the agent before the first place of `agent`; None at the start, or where it is absent."""
         if agent not in self.agents:
             return None
         index = self.agents.index(agent)
         return self.agents[index - 1] if index else None
 
     def position(self, agent: str, sender: str) -> Position:
-        """Say where ``agent`` stands, seen from ``sender``.
+        """Say where `agent` stands, seen from `sender`.
 
         Raises:
             RefusedError: The sender or the agent is not on the path, or they are the same.
-
         """
         if sender not in self.agents:
             raise RefusedError(f"The sender {quoted(sender)} is not on the path {quoted(str(self))}")
@@ -202,11 +198,10 @@ def _paths(destinations: Iterable[Destination] | str) -> tuple[Destination, ...]
 
 @attrs.frozen(repr=False)
 class Destinations(TextValue):
-    """A list of destinations: ``[a.b, c.d]``; as JSON an array.
+    """A list of destinations: `[a.b, c.d]`; as JSON an array.
 
     Attributes:
         destinations: The paths, in order. Text is read without duplicates; JSON is read with them.
-
     """
 
     destinations: tuple[Destination, ...] = attrs.field(converter=_paths, default=())
@@ -223,7 +218,6 @@ class Destinations(TextValue):
 
         Raises:
             ParseError: A piece is not a destination.
-
         """
         inner = trim(text)
         if inner.endswith("]"):
@@ -245,7 +239,6 @@ class Destinations(TextValue):
 
         Raises:
             ParseError: It is something else.
-
         """
         if not isinstance(value, list):
             raise ParseError(
@@ -258,11 +251,11 @@ class Destinations(TextValue):
         return [str(destination) for destination in self.destinations]
 
     def add(self, other: Destinations) -> Self:
-        """Append those of ``other`` that are not here yet."""
+        """Append those of `other` that are not here yet."""
         return type(self)(tuple(dict.fromkeys((*self.destinations, *other.destinations))))
 
     def remove(self, other: Destinations) -> Self:
-        """Take out the first equal entry of each of ``other``."""
+        """Take out the first equal entry of each of `other`."""
         unwanted = Counter(other.destinations)
         left = []
         for destination in self.destinations:

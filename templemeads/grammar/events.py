@@ -1,7 +1,7 @@
 """What a notification tells: something happened to a user, a project or an award.
 
-Protocol page *grammar*, section 13. One class for each event, so that they can be matched: ``case
-UserAdded(user)``. Their names are written in two ways: ``user_added`` in text, ``UserAdded`` in JSON.
+Protocol page *grammar*, section 13. One class for each event, so that they can be matched: `case
+UserAdded(user)`. Their names are written in two ways: `user_added` in text, `UserAdded` in JSON.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from typing import Any, ClassVar, Final
 
 import attrs
 
-from templemeads.errors import ParseError
-from templemeads.text import quoted
-
+from ..errors import ParseError
+from ..text import quoted
 from .identifiers import ProjectIdentifier, UserIdentifier
 from .strictjson import pairs_of
 from .text import json_name, json_text
@@ -24,7 +23,6 @@ def single_entry(value: object) -> tuple[str, object]:
 
     Raises:
         ParseError: It is something else.
-
     """
     if not isinstance(value, Mapping):
         raise ParseError(
@@ -42,7 +40,6 @@ class Event:
     Attributes:
         keyword: The word in the text form.
         subject: The type of the argument.
-
     """
 
     __slots__ = ()
@@ -60,7 +57,6 @@ class Event:
 
         Raises:
             ParseError: There is no such event, or its argument is not what it tells of.
-
         """
         kind = _BY_KEYWORD.get(keyword)
         if kind is None:
@@ -80,7 +76,6 @@ class Event:
 
         Raises:
             ParseError: It is something else, or there is no such event.
-
         """
         name, argument = single_entry(value)
         kind = _BY_NAME.get(name)
@@ -111,7 +106,6 @@ class UserEvent(Event):
 
     Attributes:
         user: The user.
-
     """
 
     subject = UserIdentifier
@@ -128,7 +122,6 @@ class ProjectEvent(Event):
 
     Attributes:
         project: The project.
-
     """
 
     subject = ProjectIdentifier

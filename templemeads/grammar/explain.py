@@ -28,7 +28,7 @@ def _entry(parameter: Argument) -> Entry:
 
 
 def form(row: type[Instruction]) -> str:
-    """Write how an instruction looks: ``add_user <user>``; brackets are around what may be left out."""
+    """Write how an instruction looks: `add_user <user>`; brackets are around what may be left out."""
     arguments = (
         f"[{parameter.name}]" if parameter.default is not None else f"<{parameter.name}>"
         for parameter in row.parameters

@@ -4,9 +4,9 @@ A `Form` knows one kind of value in three directions: from JSON, from Python (th
 and to JSON. A `Record` is an attrs class whose fields name their forms; it reads and writes itself from
 that table alone:
 
-- a field without a default is required; a default of None also admits ``null``; any other default refuses it;
+- a field without a default is required; a default of None also admits `null`; any other default refuses it;
 - a field given twice is an error, an unknown one is ignored (or kept, where the class has a place for it);
-- ``always=False`` leaves a field out while it has its default.
+- `always=False` leaves a field out while it has its default.
 
 Source: the protocol page *json-types*, section 1.
 """
@@ -18,12 +18,12 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar, cast
 
 import attrs
 
-from templemeads.errors import ParseError
-from templemeads.grammar.frozenmap import FrozenMap, freeze, thaw
-from templemeads.grammar.strictjson import JSON, dump_json, pairs_of, parse_json, refuse_repeated
-from templemeads.grammar.text import json_name
-from templemeads.grammar.whitespace import refuse_surrogates
-from templemeads.text import quoted
+from ..errors import ParseError
+from ..text import quoted
+from .frozenmap import FrozenMap, freeze, thaw
+from .strictjson import JSON, dump_json, pairs_of, parse_json, refuse_repeated
+from .text import json_name
+from .whitespace import refuse_surrogates
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -41,7 +41,6 @@ class Form(Generic[T]):
         check: From what a caller passed to a constructor; gives back the value, immutable; raises TypeError
             or ParseError.
         write: To JSON. The second argument says whether unknown fields that were kept are written again.
-
     """
 
     name: str
@@ -75,7 +74,7 @@ class FieldError(ParseError):
 
     @classmethod
     def within(cls, name: str, error: ParseError) -> FieldError:
-        """Say that ``error`` happened inside the field or entry called ``name``."""
+        """Say that `error` happened inside the field or entry called `name`."""
         return cls((name, *error.path) if isinstance(error, FieldError) else (name,), error)
 
 
@@ -116,7 +115,7 @@ def _plain(name: str, python: type[T], judge: Callable[[T], None]) -> Form[T]:
 
 
 def whole_number(maximum: int) -> Form[int]:
-    """Make the form of integers from 0 to ``maximum``, both included."""
+    """Make the form of integers from 0 to `maximum`, both included."""
     name = f"a whole number from 0 to {maximum}"
 
     def judge(value: int) -> None:
@@ -136,7 +135,7 @@ U64: Form[int] = whole_number(U64_MAX)
 
 
 def value_of(kind: type[Any]) -> Form[Any]:
-    """Make the form of a class with ``from_json`` and ``to_json``."""
+    """Make the form of a class with `from_json` and `to_json`."""
 
     def check(value: object) -> Any:
         if not isinstance(value, kind):
@@ -210,12 +209,11 @@ _ALWAYS = "templemeads.always"
 
 
 def member(form: Form[Any], *, always: bool = True) -> dict[str, Any]:
-    """Make the ``metadata`` of an attrs field that is a field of the JSON object too, of the same name.
+    """Make the `metadata` of an attrs field that is a field of the JSON object too, of the same name.
 
     Args:
         form: What it holds.
         always: Write it also while it has its default.
-
     """
     return {_FORM: form, _ALWAYS: always}
 
@@ -288,7 +286,6 @@ class Record:
 
         Raises:
             ParseError: It is not JSON, or not of this kind.
-
         """
         return cls.from_json(parse_json(text))
 
@@ -298,7 +295,6 @@ class Record:
 
         Raises:
             ParseError: A field is missing, given twice, or not what it should be.
-
         """
         if not isinstance(value, Mapping):
             raise refused(value, f"an object ({cls.__name__})")
@@ -330,7 +326,6 @@ class Record:
 
         Args:
             unknown: Write fields again that were read without being understood, where the class keeps them.
-
         """
         fields: dict[str, JSON] = {}
         for each in self.json_fields:
@@ -353,7 +348,6 @@ class KeepsUnknown(Record):
     Attributes:
         unknown: The JSON values of those fields, by name. Written again only where `Record.to_json` is
             asked to.
-
     """
 
     unknown: Mapping[str, JSON] = attrs.field(default=FrozenMap(), repr=False)

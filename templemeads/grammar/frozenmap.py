@@ -69,7 +69,6 @@ def thaw(value: Any) -> Any:
 
     Raises:
         TypeError: It is not a JSON value.
-
     """
     if isinstance(value, Mapping):
         return {name: thaw(item) for name, item in value.items()}

@@ -110,7 +110,7 @@ GLOSSARY: Final[dict[type, Entry]] = {
     str: Entry(
         "path",
         "path",
-        "Anything without spaces. It is not checked: it may be relative or hold ``..``.",
+        "Anything without spaces. It is not checked: it may be relative or hold `..`.",
         "/home/fred",
     ),
 }

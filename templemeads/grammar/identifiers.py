@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 import attrs
 
-from templemeads.errors import ParseError
-from templemeads.text import quoted
-
+from ..errors import ParseError
+from ..text import quoted
 from .text import TextValue, require_text, slot_setter
 from .whitespace import indent, trim
 
@@ -56,7 +55,7 @@ def _fault(component: str, what: str) -> ParseError | None:
 
 
 def _refusal(kind: str, text: str, names: tuple[str, ...]) -> ParseError:
-    """Find the place to blame in a text that is not ``names`` joined by dots."""
+    """Find the place to blame in a text that is not `names` joined by dots."""
     pieces = text.split(".", len(names))
     offset = 0
     for name, piece in zip(names, pieces, strict=False):
@@ -89,11 +88,10 @@ def _check(match: Callable[[str], object], kind: str, **parts: object) -> None:
 
 @attrs.frozen(repr=False, order=True)
 class PortalIdentifier(TextValue):
-    """A portal, where projects and users come from: ``portal``.
+    """A portal, where projects and users come from: `portal`.
 
     Attributes:
-        portal: Its name: up to 64 of ``A-Z a-z 0-9 _ -``, not beginning with ``-``.
-
+        portal: Its name: up to 64 of `A-Z a-z 0-9 _ -`, not beginning with `-`.
     """
 
     portal: str
@@ -104,11 +102,10 @@ class PortalIdentifier(TextValue):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``portal``; white space around it is trimmed.
+        """Read `portal`; white space around it is trimmed.
 
         Raises:
             ParseError: The text is not a portal's name.
-
         """
         match = _PORTAL(text) or _PORTAL(trim(text))
         if match is None:
@@ -124,12 +121,11 @@ class PortalIdentifier(TextValue):
 
 @attrs.frozen(repr=False, order=True)
 class ProjectIdentifier(TextValue):
-    """A project of a portal: ``project.portal``.
+    """A project of a portal: `project.portal`.
 
     Attributes:
         project: Name of the project.
         portal: Name of the portal that it belongs to.
-
     """
 
     project: str
@@ -141,11 +137,10 @@ class ProjectIdentifier(TextValue):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``project.portal``; white space around each part is trimmed.
+        """Read `project.portal`; white space around each part is trimmed.
 
         Raises:
             ParseError: The text is not a project identifier.
-
         """
         match = _PROJECT(text) or _PROJECT(".".join(map(trim, text.split(".", 2))))
         if match is None:
@@ -168,13 +163,12 @@ class ProjectIdentifier(TextValue):
 
 @attrs.frozen(repr=False, order=True)
 class UserIdentifier(TextValue):
-    """A user in a project of a portal: ``username.project.portal``.
+    """A user in a project of a portal: `username.project.portal`.
 
     Attributes:
         username: Name of the user.
         project: Name of the project.
         portal: Name of the portal that the project belongs to.
-
     """
 
     username: str
@@ -187,11 +181,10 @@ class UserIdentifier(TextValue):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``username.project.portal``; white space around each part is trimmed.
+        """Read `username.project.portal`; white space around each part is trimmed.
 
         Raises:
             ParseError: The text is not a user identifier.
-
         """
         match = _USER(text) or _USER(".".join(map(trim, text.split(".", 3))))
         if match is None:

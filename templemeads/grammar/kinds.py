@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from templemeads.errors import ParseError
-
+from ..errors import ParseError
 from .allocation import Allocation
 from .awards import AwardDetails
 from .command import Command
@@ -90,7 +89,6 @@ def guess_kind(text: str) -> tuple[str, bool]:
 
     Returns:
         The kind, and whether nothing else comes into question.
-
     """
     pieces = words(text[:1000])
     if not pieces:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import attrs
 
-from templemeads.grammar.forms import TEXT, Form, Record, member, value_of
-from templemeads.grammar.timestamps import Timestamp
-from templemeads.grammar.urls import check_url
-from templemeads.grammar.whitespace import trim
+from .forms import TEXT, Form, Record, member, value_of
+from .timestamps import Timestamp
+from .urls import check_url
+from .whitespace import trim
 
 
 def _url(text: str) -> str | None:
@@ -33,7 +33,6 @@ class Link(Record):
     Attributes:
         id: What it is called there, any text; None when unknown.
         url: An absolute http or https URL, trimmed, otherwise as it was written; an empty one becomes None.
-
     """
 
     id: str | None = attrs.field(default=None, metadata=member(TEXT, always=False))
@@ -53,7 +52,6 @@ class Note(Record):
         timestamp: When it was made.
         author: Who made it, any text.
         text: What it says, any text.
-
     """
 
     timestamp: Timestamp = attrs.field(metadata=member(value_of(Timestamp)))
@@ -61,6 +59,6 @@ class Note(Record):
     text: str = attrs.field(metadata=member(TEXT))
 
     def describe(self) -> str:
-        """Show it in one line, to the minute: ``[2024-01-15 10:30 UTC — Jane] Approved.``"""
+        """Show it in one line, to the minute: `[2024-01-15 10:30 UTC — Jane] Approved.`"""
         day, _, time = str(self.timestamp).partition("T")
         return f"[{day} {time[:5]} UTC — {self.author}] {self.text}"

@@ -12,9 +12,8 @@ from typing import Final, Self
 
 import attrs
 
-from templemeads.errors import ParseError
-from templemeads.text import quoted
-
+from ..errors import ParseError
+from ..text import quoted
 from .identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
 from .text import TextValue, require_text, slot_setter
 from .whitespace import indent, trim
@@ -26,7 +25,7 @@ LONGEST_ADDRESS: Final = 254
 """Characters in an e-mail address that stands for a local user at most."""
 
 LONGEST_ADDRESS_NAME: Final = 64
-"""Characters before the ``@`` of an address at most."""
+"""Characters before the `@` of an address at most."""
 
 LONGEST_LABEL: Final = 63
 """Characters between two dots of an address's domain at most."""
@@ -142,13 +141,12 @@ def _cut(text: str, form: str, count: int) -> list[str]:
 
 @attrs.frozen(repr=False, order=True)
 class ProjectMapping(TextValue):
-    """A project and its local group: ``project.portal:local_group``.
+    """A project and its local group: `project.portal:local_group`.
 
     Attributes:
         project: The project.
-        local_group: Name of the group on the system: up to 64 of ``A-Z a-z 0-9 _ - .``, harmless in commands
+        local_group: Name of the group on the system: up to 64 of `A-Z a-z 0-9 _ - .`, harmless in commands
             and paths.
-
     """
 
     project: ProjectIdentifier
@@ -161,11 +159,10 @@ class ProjectMapping(TextValue):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``project.portal:local_group``; white space around each part is trimmed.
+        """Read `project.portal:local_group`; white space around each part is trimmed.
 
         Raises:
             ParseError: The text is not a project mapping.
-
         """
         project, group = _cut(text, "project.portal:local_group", 2)
         try:
@@ -194,13 +191,12 @@ class ProjectMapping(TextValue):
 
 @attrs.frozen(repr=False, order=True)
 class UserMapping(TextValue):
-    """A user, the local user and the local group: ``username.project.portal:local_user:local_group``.
+    """A user, the local user and the local group: `username.project.portal:local_user:local_group`.
 
     Attributes:
         user: The user.
         local_user: Name of the user on the system, by the rule of groups, or an e-mail address.
         local_group: Name of the group on the system.
-
     """
 
     user: UserIdentifier
@@ -215,11 +211,10 @@ class UserMapping(TextValue):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``username.project.portal:local_user:local_group``; white space around each part is trimmed.
+        """Read `username.project.portal:local_user:local_group`; white space around each part is trimmed.
 
         Raises:
             ParseError: The text is not a user mapping.
-
         """
         tidy = _TIDY_USER_MAPPING(text)
         if tidy and len(tidy[2]) <= LONGEST_LOCAL_NAME and len(tidy[3]) <= LONGEST_LOCAL_NAME:

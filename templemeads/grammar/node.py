@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import attrs
 
-from templemeads.grammar.forms import U32, Record, member
+from .forms import U32, Record, member
 
 
 @attrs.frozen
@@ -20,7 +20,6 @@ class Node(Record):
         gpus: GPUs.
         memory_mb: Memory in MB.
         billing: Billing units per hour.
-
     """
 
     cpus: int = attrs.field(metadata=member(U32))

@@ -12,8 +12,7 @@ from typing import Any, Final, Self
 
 import attrs
 
-from templemeads.errors import ParseError
-
+from ..errors import ParseError
 from .destinations import Destination
 from .events import Event, is_event, single_entry
 from .strictjson import refuse_repeated
@@ -41,7 +40,6 @@ class Forward:
 
     Attributes:
         notification: The one inside.
-
     """
 
     notification: Notification
@@ -69,7 +67,7 @@ class Forward:
 
 @attrs.frozen
 class Notification:
-    """An event on its way along a path: ``portal.clusters.shared user_added fred.proj.waldur``.
+    """An event on its way along a path: `portal.clusters.shared user_added fred.proj.waldur`.
 
     Attributes:
         destination: The path that it travels.
@@ -77,7 +75,6 @@ class Notification:
         id: Its identity, by which repetitions are recognised.
         domain: The family of instructions and events, or None.
         domain_version: The version of that family, or None.
-
     """
 
     destination: Destination = attrs.field(validator=attrs.validators.instance_of(Destination))
@@ -90,7 +87,7 @@ class Notification:
 
     @classmethod
     def parse(cls, text: str, *, id: uuid.UUID | None = None) -> Self:  # noqa: A002 - the protocol's name for it
-        """Read ``<destination> <event> <argument>``.
+        """Read `<destination> <event> <argument>`.
 
         Args:
             text: What to read.
@@ -98,7 +95,6 @@ class Notification:
 
         Raises:
             ParseError: The text is not a notification.
-
         """
         path, space, rest = text.partition(" ")
         try:
@@ -124,7 +120,6 @@ class Notification:
 
         Raises:
             ParseError: A field is missing, given twice, or not what it must be.
-
         """
         return cls._from_json(value, MAX_FORWARDS)
 

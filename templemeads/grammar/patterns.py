@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Self
 
 import attrs
 
-from templemeads.errors import ParseError
-from templemeads.text import quoted
-
+from ..errors import ParseError
+from ..text import quoted
 from .alphabetic import is_alphanumeric
 from .text import TextValue, json_text, require_text
 from .whitespace import indent, trim
@@ -27,11 +26,10 @@ _PLAIN_TEMPLATE = re.compile("[A-Za-z0-9_-]+").fullmatch
 
 @attrs.frozen(repr=False, order=True)
 class ProjectTemplate(TextValue):
-    """The name of a kind of project: ``cpu-cluster``.
+    """The name of a kind of project: `cpu-cluster`.
 
     Attributes:
-        name: Letters and digits of any script, ``_`` and ``-``.
-
+        name: Letters and digits of any script, `_` and `-`.
     """
 
     name: str
@@ -59,8 +57,7 @@ class ProjectTemplate(TextValue):
         """Read a name; white space around it is trimmed.
 
         Raises:
-            ParseError: It is empty, or holds something else than letters, digits, ``_`` and ``-``.
-
+            ParseError: It is empty, or holds something else than letters, digits, `_` and `-`.
         """
         name = trim(text)
         try:
@@ -80,7 +77,7 @@ _PATTERN_EXPECTED = "a domain such as example.com; *. and a domain; or an e-mail
 
 
 def _domain_fault(text: str, start: int) -> ParseError | None:
-    """Say what is wrong with the domain that begins at ``start`` of ``text``, if anything is."""
+    """Say what is wrong with the domain that begins at `start` of `text`, if anything is."""
 
     def error(message: str, position: int) -> ParseError:
         return ParseError(message, text=text, position=position, expected=_PATTERN_EXPECTED)
@@ -118,7 +115,6 @@ def check_address(text: str) -> str:
 
     Raises:
         ParseError: It is no such address.
-
     """
     if "@" not in text:
         raise ParseError(f'{quoted(text)} is not an e-mail address: it has no "@"', expected="name@domain")
@@ -129,11 +125,10 @@ def check_address(text: str) -> str:
 
 @attrs.frozen(repr=False, order=True)
 class DomainPattern(TextValue):
-    """Which addresses may join: ``example.com``, ``*.ac.uk``, ``jane@example.com``. It is never trimmed.
+    """Which addresses may join: `example.com`, `*.ac.uk`, `jane@example.com`. It is never trimmed.
 
     Attributes:
         pattern: The text. Equality goes by it, case included; matching ignores case.
-
     """
 
     pattern: str
@@ -147,11 +142,10 @@ class DomainPattern(TextValue):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a domain, ``*.`` and a domain, or an e-mail address.
+        """Read a domain, `*.` and a domain, or an e-mail address.
 
         Raises:
             ParseError: The text is none of these.
-
         """
         return cls(text)
 
@@ -198,7 +192,6 @@ class MembershipControl(TextValue, enum.Enum):
 
         Raises:
             ParseError: It is none of them.
-
         """
         for control in cls:
             if control.value == text:
@@ -219,7 +212,6 @@ class MembershipControl(TextValue, enum.Enum):
 
         Raises:
             ParseError: It is none of the four words.
-
         """
         return cls.parse(json_text(value, cls.__name__))
 

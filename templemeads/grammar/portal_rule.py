@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from templemeads.errors import ParseError
-from templemeads.text import quoted
+from ..errors import ParseError
+from ..text import quoted
 
 if TYPE_CHECKING:
     from .destinations import Destination
@@ -29,7 +29,6 @@ def check_portal(destination: Destination, instruction: Instruction) -> None:
 
     Raises:
         ParseError: The instruction speaks of another portal than the first agent of the path.
-
     """
     portal = instruction.owning_portal()
     if portal is not None and portal != destination.first:

@@ -14,10 +14,10 @@ from typing import Any
 
 import attrs
 
-from templemeads.errors import ParseError
+from ..errors import ParseError
 
 ArgumentReader = Callable[[str, "dt.date | None", int], object]
-"""Reads an argument from its text, the day that ``today`` is, and the depth that is left."""
+"""Reads an argument from its text, the day that `today` is, and the depth that is left."""
 
 RowReader = Callable[[str, int, "dt.date | None", int], Any]
 """Reads an instruction from its text, the index where its arguments begin, the day, and the depth.
@@ -47,15 +47,14 @@ class Argument:
 
     Attributes:
         name: Name of the field.
-        kind: Its type: one with ``parse``, or str for a path.
+        kind: Its type: one with `parse`, or str for a path.
         default: Text that is read where the argument is left out, or None where it must be there.
         read: Reads it.
         store: Fills the slot of an instruction with it.
-
     """
 
     name: str
-    kind: type[Any]  # any class with ``parse``; they share no base, because `Date` and str are among them
+    kind: type[Any]  # any class with `parse`; they share no base, because `Date` and str are among them
     default: str | None
     read: ArgumentReader
     store: Callable[[object, object], None]
@@ -70,7 +69,6 @@ class Row:
         keyword: The word that it begins with.
         cut: How its text is cut.
         parameters: Its arguments, in order.
-
     """
 
     kind: type[Any]

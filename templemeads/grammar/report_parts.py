@@ -11,11 +11,11 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from templemeads.errors import ParseError, RefusedError
-from templemeads.grammar.forms import U64_MAX
-from templemeads.grammar.identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
-from templemeads.grammar.usage import Usage
-from templemeads.text import quoted
+from ..errors import ParseError, RefusedError
+from ..text import quoted
+from .forms import U64_MAX
+from .identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
+from .usage import Usage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,7 +26,6 @@ def check_projects(portal: PortalIdentifier, reports: Mapping[ProjectIdentifier,
 
     Raises:
         ParseError: One is not.
-
     """
     for project, report in reports.items():
         if report.project != project:
@@ -77,7 +76,7 @@ def scaled(value: Any, factor: float) -> Any:
 
 
 def renamed(value: Mapping[str, Any], level: int, names: Mapping[str, str]) -> dict[str, Any]:
-    """Rename the users, which are the keys at a depth of ``level`` maps.
+    """Rename the users, which are the keys at a depth of `level` maps.
 
     Raises:
         RefusedError: Two would have the same name.

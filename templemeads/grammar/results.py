@@ -16,23 +16,23 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from templemeads.errors import ParseError
-from templemeads.grammar.allocation import Allocation
-from templemeads.grammar.awards import DATE, AwardDetails
-from templemeads.grammar.dates import Date, DateRange
-from templemeads.grammar.destinations import Destination, Destinations
-from templemeads.grammar.forms import BOOLEAN, TEXT, Form, list_of, map_of, value_of
-from templemeads.grammar.identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
-from templemeads.grammar.mappings import ProjectMapping, UserMapping
-from templemeads.grammar.node import Node
-from templemeads.grammar.patterns import DomainPattern, ProjectTemplate
-from templemeads.grammar.storage import Quota, QuotaLimit, StorageSize, Volume
-from templemeads.grammar.strictjson import JSON, dump_json, parse_json
-from templemeads.grammar.usage import Usage
-from templemeads.text import quoted
+from ..errors import ParseError
+from ..text import quoted
+from .allocation import Allocation
+from .awards import DATE, AwardDetails
+from .dates import Date, DateRange
+from .destinations import Destination, Destinations
+from .forms import BOOLEAN, TEXT, Form, list_of, map_of, value_of
+from .identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
+from .mappings import ProjectMapping, UserMapping
+from .node import Node
+from .patterns import DomainPattern, ProjectTemplate
+from .storage import Quota, QuotaLimit, StorageSize, Volume
+from .strictjson import JSON, dump_json, parse_json
+from .usage import Usage
 
 if TYPE_CHECKING:
-    from templemeads.grammar.table import Instruction
+    from .table import Instruction
 
 NONE = "None"
 """The type name of a result without a value."""
@@ -113,7 +113,6 @@ class RawResult:
     Attributes:
         type_name: Name of the type.
         text: Its JSON text, untouched.
-
     """
 
     type_name: str
@@ -125,7 +124,6 @@ class RawResult:
 
         Raises:
             ParseError: It is not JSON.
-
         """
         return parse_json(self.text)
 
@@ -141,7 +139,6 @@ def encode_result(value: object, instruction: Instruction | None = None) -> tupl
     Raises:
         TypeError: There is no result type for such a value.
         ParseError: The value holds text that is not Unicode.
-
     """
     if value is None:
         return None, NONE
@@ -166,7 +163,6 @@ def decode_result(text: str | None, type_name: str | None) -> Any:
 
     Raises:
         ParseError: There is no text, or it is not of this type.
-
     """
     if type_name is None or type_name == NONE:
         return None
@@ -181,7 +177,7 @@ def decode_result(text: str | None, type_name: str | None) -> Any:
 
 
 def result_class(type_name: str) -> Any:
-    """Give the Python type of results of this name, such as ``list[UserMapping]``; None for unknown names."""
+    """Give the Python type of results of this name, such as `list[UserMapping]`; None for unknown names."""
     if type_name == NONE:
         return types.NoneType
     if type_name == QUOTAS_BY_VOLUME:
@@ -194,14 +190,13 @@ def result_class(type_name: str) -> Any:
 def result_matches(annotation: Any, instruction: type[Instruction], *, also: tuple[Any, ...] = ()) -> bool:
     """Tell whether a handler annotated so returns what its instruction promises.
 
-    Every member of a union must match. ``Any`` matches everything, and an instruction that promises the
+    Every member of a union must match. `Any` matches everything, and an instruction that promises the
     result of another one is matched by everything.
 
     Args:
         annotation: The return annotation, evaluated.
         instruction: The class of the instruction.
         also: Types that are accepted besides.
-
     """
     promised = instruction.result
     if promised is None or annotation in also or annotation in {Any, object, typing.NoReturn, typing.Never}:

@@ -12,9 +12,8 @@ from typing import Final, Self
 
 import attrs
 
-from templemeads.errors import ParseError
-from templemeads.text import quoted
-
+from ..errors import ParseError
+from ..text import quoted
 from .forms import Record, member, value_of
 from .text import TextValue, json_text, require_text
 from .whitespace import indent, refuse_surrogates, squeeze, trim, unsqueezed, word_starts, words
@@ -48,11 +47,10 @@ def _size(value: int) -> int:
 
 @attrs.frozen(repr=False, order=True)
 class StorageSize(TextValue):
-    """A number of bytes: ``10.00 GB``. Its text is rounded, see the head of this module.
+    """A number of bytes: `10.00 GB`. Its text is rounded, see the head of this module.
 
     Attributes:
         bytes: From 0 to 2**64 - 1.
-
     """
 
     bytes: int = attrs.field(converter=_size)
@@ -65,7 +63,6 @@ class StorageSize(TextValue):
 
         Raises:
             ParseError: There is no number or no unit, or it is another unit.
-
         """
         upper = text.upper()
         number = "".join(_DIGITS.findall(upper))
@@ -85,7 +82,6 @@ class StorageSize(TextValue):
 
         Raises:
             ParseError: It is neither.
-
         """
         if type(value) is int:
             if 0 <= value <= LARGEST_SIZE:
@@ -103,7 +99,6 @@ class StorageSize(TextValue):
 
         Raises:
             ParseError: There is no such unit, or the number is negative or none.
-
         """
         if unit not in UNITS:
             raise ParseError(f"{quoted(unit)} is not a unit of size", expected=", ".join(UNITS))
@@ -113,7 +108,7 @@ class StorageSize(TextValue):
         return cls(LARGEST_SIZE if value >= LARGEST_SIZE else int(value))
 
     def to(self, unit: str) -> float:
-        """Give the number of kilobytes, gigabytes, …, ``unit`` being one of `UNITS`."""
+        """Give the number of kilobytes, gigabytes, …, `unit` being one of `UNITS`."""
         return self.bytes / _FACTORS[unit]
 
     def __str__(self) -> str:
@@ -145,11 +140,10 @@ def _unit_start(text: str) -> int:
 
 @attrs.frozen(repr=False, order=True)
 class QuotaLimit(TextValue):
-    """The most that may be stored: a size, or ``unlimited``, which is more than any size.
+    """The most that may be stored: a size, or `unlimited`, which is more than any size.
 
     Attributes:
         size: The size, or None where there is no limit.
-
     """
 
     size: StorageSize | None = attrs.field(
@@ -163,11 +157,10 @@ class QuotaLimit(TextValue):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``unlimited`` or a size, in which white space does not matter.
+        """Read `unlimited` or a size, in which white space does not matter.
 
         Raises:
             ParseError: The text is neither.
-
         """
         inner = trim(text)
         if inner.isascii() and inner.lower() == "unlimited":
@@ -203,7 +196,6 @@ class Quota(Record):
     Attributes:
         limit: The most that may be stored.
         usage: How much is, or None where that is unknown.
-
     """
 
     limit: QuotaLimit = attrs.field(metadata=member(value_of(QuotaLimit)))
@@ -213,11 +205,10 @@ class Quota(Record):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``unlimited``, a size, or a limit and a usage as in ``10 GB used 5 GB``.
+        """Read `unlimited`, a size, or a limit and a usage as in `10 GB used 5 GB`.
 
         Raises:
             ParseError: The text is none of these.
-
         """
         pieces = words(text)
         used = next(
@@ -266,14 +257,13 @@ class Quota(Record):
 
 @attrs.frozen(repr=False, order=True)
 class Volume(TextValue):
-    """The name of a place to store things: ``home``, ``scratch``.
+    """The name of a place to store things: `home`, `scratch`.
 
-    It may hold anything but spaces, slashes and ``..`` included: whoever makes a path of it must check it
+    It may hold anything but spaces, slashes and `..` included: whoever makes a path of it must check it
     first.
 
     Attributes:
         name: The name.
-
     """
 
     name: str
@@ -290,7 +280,6 @@ class Volume(TextValue):
 
         Raises:
             ParseError: It is empty, or holds a space.
-
         """
         name = trim(text)
         try:

@@ -11,18 +11,18 @@ from typing import Any, Self
 
 import attrs
 
-from templemeads.errors import ParseError, RefusedError
-from templemeads.grammar.awards import DATE
-from templemeads.grammar.dates import Date, DateRange
-from templemeads.grammar.forms import TEXT, KeepsUnknown, map_of, member, value_of
-from templemeads.grammar.frozenmap import FrozenMap
-from templemeads.grammar.identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
-from templemeads.grammar.report_parts import check_projects, first_of_each, renamed_users_of
-from templemeads.grammar.storage import Quota, Volume
-from templemeads.grammar.timestamps import Timestamp
+from ..errors import ParseError, RefusedError
+from .awards import DATE
+from .dates import Date, DateRange
+from .forms import TEXT, KeepsUnknown, map_of, member, value_of
+from .frozenmap import FrozenMap
+from .identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
+from .report_parts import check_projects, first_of_each, renamed_users_of
+from .storage import Quota, Volume
+from .timestamps import Timestamp
 
 QUOTAS = map_of(value_of(Volume), value_of(Quota))
-"""The form of ``HashMap<Volume, Quota>``."""
+"""The form of `HashMap<Volume, Quota>`."""
 
 _PROJECT = member(value_of(ProjectIdentifier))
 _TIME = member(value_of(Timestamp))
@@ -40,7 +40,6 @@ class ProjectStorageSnapshot(KeepsUnknown):
         generated_at: When it was looked at.
         project_quotas: Quota of the project on each volume.
         user_quotas: Quotas of each user, by volume.
-
     """
 
     project: ProjectIdentifier = attrs.field(metadata=_PROJECT)
@@ -66,7 +65,6 @@ class ProjectStorageReport(KeepsUnknown):
         user_quotas: Quotas of each user, by volume.
         users: Local name of each user.
         daily_reports: Snapshots of earlier days.
-
     """
 
     project: ProjectIdentifier = attrs.field(metadata=_PROJECT)
@@ -104,7 +102,6 @@ class ProjectStorageReport(KeepsUnknown):
 
         Raises:
             RefusedError: There are none, or they come from different portals.
-
         """
         reports = list(reports)
         if not reports:
@@ -153,7 +150,6 @@ class StorageReport(KeepsUnknown):
     Attributes:
         portal: Whose projects they are.
         reports: The projects.
-
     """
 
     portal: PortalIdentifier = attrs.field(metadata=member(value_of(PortalIdentifier)))
@@ -176,7 +172,6 @@ class StorageReport(KeepsUnknown):
 
         Raises:
             RefusedError: There are none, or they are of different portals.
-
         """
         reports = list(reports)
         if not reports:

@@ -1,11 +1,11 @@
 """JSON text as the protocol reads and writes it: strict about JSON, lenient about fields.
 
-Rule 1: `parse_json` takes exactly RFC 8259. What Python's reader takes beyond it (``NaN``, raw surrogates) is
+Rule 1: `parse_json` takes exactly RFC 8259. What Python's reader takes beyond it (`NaN`, raw surrogates) is
 refused, and so are nesting and length beyond a limit, before they can cost anything.
 
 Rule 2: nothing is lost that a later reader must judge. An object that names a key twice arrives as
 `RepeatedKeys`, which knows every pair: only the reader of that object can say whether the key is a field
-(an error), an entry of a map (the last one wins) or unknown (ignored). ``-0`` and integers of absurd length
+(an error), an entry of a map (the last one wins) or unknown (ignored). `-0` and integers of absurd length
 arrive as floats, which no integer field takes.
 
 Rule 3: `dump_json` makes the one compact spelling that the protocol knows.
@@ -21,10 +21,10 @@ import json
 import re
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from templemeads.errors import ParseError
-from templemeads.grammar.frozenmap import thaw
-from templemeads.grammar.whitespace import refuse_surrogates
-from templemeads.text import quoted
+from ..errors import ParseError
+from ..text import quoted
+from .frozenmap import thaw
+from .whitespace import refuse_surrogates
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Mapping, Sequence
@@ -74,7 +74,6 @@ def refuse_repeated(value: Mapping[str, JSON], fields: Container[str]) -> None:
 
     Raises:
         ParseError: It does.
-
     """
     refuse_surrogates("".join(value))
     if isinstance(value, RepeatedKeys):
@@ -99,7 +98,6 @@ def parse_json(
         ParseError: The text is not JSON, is too long or too deep. It knows the place.
 
     Source: protocol page *json-types*, section 1.
-
     """
     if len(text) > max_length:
         raise ParseError(
@@ -125,7 +123,6 @@ def dump_json(value: JSON) -> str:
         ParseError: The value holds what JSON cannot say: half of a surrogate pair, infinity, a foreign type.
 
     Source: protocol page *json-types*, section 1.
-
     """
     try:
         text = _ENCODER.encode(value)

@@ -25,9 +25,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar, dataclass
 
 import attrs
 
-from templemeads.errors import ParseError
-from templemeads.text import quoted
-
+from ..errors import ParseError
+from ..text import quoted
 from .dates import DateRange
 from .reading import Argument, ArgumentReader, Cut, Row, RowReader, RowWriter
 from .text import TextValue, slot_setter
@@ -71,7 +70,6 @@ class Instruction(TextValue):
         parameters: Its arguments, in order.
         reader: Reads its arguments.
         writer: Writes its canonical text.
-
     """
 
     __slots__ = ()
@@ -99,18 +97,17 @@ class Instruction(TextValue):
 
     @classmethod
     def parse(cls, text: str, *, today: dt.date | None = None, max_depth: int = MAX_DEPTH) -> Self:
-        """Read an instruction, such as ``add_user fred.proj.waldur``.
+        """Read an instruction, such as `add_user fred.proj.waldur`.
 
         Called on one of the subclasses, it takes that instruction only.
 
         Args:
             text: The keyword and its arguments, separated by single spaces.
-            today: The day that names such as ``this_week`` count from; the local calendar's if not given.
+            today: The day that names such as `this_week` count from; the local calendar's if not given.
             max_depth: Instructions inside of each other that are accepted.
 
         Raises:
             ParseError: There is no such instruction, or its arguments are not what it takes.
-
         """
         if len(text) > MAX_LENGTH:
             raise ParseError(
@@ -170,7 +167,6 @@ def find_instruction(keyword: str) -> type[Instruction]:
 
     Raises:
         ParseError: There is none.
-
     """
     if keyword in _BY_KEYWORD:
         return _BY_KEYWORD[keyword]
@@ -195,7 +191,6 @@ def check_path(path: str) -> str:
 
     Raises:
         ParseError: It is empty, holds a space or begins or ends with other white space.
-
     """
     if not path or " " in path or trim(path) != path:
         position = max(path.find(" "), 0)
@@ -268,7 +263,6 @@ def instruction(
         synonyms: Other words that are read as the keyword.
         default: Text that is read where the last argument is left out.
         new: Whether agents before the newer generation do not know it.
-
     """
 
     def make(row: type[T]) -> type[T]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from templemeads.errors import ParseError
+from ..errors import ParseError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,6 @@ class TextValue:
 
         Raises:
             ParseError: The text is not of this kind.
-
         """
         raise NotImplementedError
 
@@ -31,7 +30,6 @@ class TextValue:
 
         Raises:
             ParseError: It is not a string, or the string is not of this kind.
-
         """
         return cls.parse(json_text(value, cls.__name__))
 
@@ -61,7 +59,6 @@ def json_text(value: object, kind: str) -> str:
 
     Raises:
         ParseError: It is not a string.
-
     """
     if type(value) is str:
         return value
@@ -88,11 +85,10 @@ def json_name(value: object) -> str:
 
 
 def require_text(value: object, what: str) -> str:
-    """Give back ``value`` if it is a str.
+    """Give back `value` if it is a str.
 
     Raises:
         TypeError: It is not: the calling code is at fault, not a text.
-
     """
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a str, not {type(value).__name__}")

@@ -1,6 +1,6 @@
 """Moments in time as they stand in JSON objects: RFC 3339 in UTC, to the nanosecond.
 
-``datetime`` would lose the three last digits that existing agents write, ends at the year 9999, and cannot
+`datetime` would lose the three last digits that existing agents write, ends at the year 9999, and cannot
 hold a leap second; so the calendar arithmetic is done here, on the proleptic Gregorian calendar.
 
 Source: the protocol page *grammar*, section 5.
@@ -14,10 +14,10 @@ from typing import Self
 
 import attrs
 
-from templemeads.errors import ParseError
-from templemeads.grammar.text import TextValue
-from templemeads.grammar.whitespace import WS, trim
-from templemeads.text import quoted
+from ..errors import ParseError
+from ..text import quoted
+from .text import TextValue
+from .whitespace import WS, trim
 
 EARLIEST_SECOND = -8_334_601_228_800
 """Seconds since 1970: the first of the year -262143, the earliest moment that existing agents can hold."""
@@ -35,7 +35,7 @@ _DAYS_IN_400_YEARS = 146_097
 _EPOCH = 719_468  # days from 1 March of the year 0 to 1 January 1970
 
 _BLANKS = f"[{WS}]*"  # blanks inside a class count even in a verbose pattern
-# Compiled, and kept by ``re``, when the first moment is read: that takes longer than importing this module.
+# Compiled, and kept by `re`, when the first moment is read: that takes longer than importing this module.
 _MOMENT = rf"""
     (?P<year> [0-9]{{1,4}} | [+-][0-9]+ )   {_BLANKS} -
     {_BLANKS} (?P<month> [0-9]{{1,2}} )     {_BLANKS} -
@@ -60,7 +60,7 @@ def days_from_civil(year: int, month: int, day: int) -> int:
 
 
 def civil_from_days(days: int) -> tuple[int, int, int]:
-    """Give the year, month and day that lie ``days`` after 1 January 1970."""
+    """Give the year, month and day that lie `days` after 1 January 1970."""
     era, day = divmod(days + _EPOCH, _DAYS_IN_400_YEARS)
     year = (day - day // 1460 + day // 36_524 - day // 146_096) // 365
     day -= year * 365 + year // 4 - year // 100
@@ -77,7 +77,6 @@ class Timestamp(TextValue):
         seconds: Whole seconds since 1970-01-01T00:00:00Z, from the year -262143 to 262142.
         nanoseconds: Within the second. After the last second of a minute they may go on to 1,999,999,999: from
             1,000,000,000 up they lie within the leap second that follows.
-
     """
 
     seconds: int
@@ -99,7 +98,6 @@ class Timestamp(TextValue):
 
         Raises:
             ParseError: The text is not a moment, or one outside of the years -262143 to 262142.
-
         """
         trimmed = trim(text)
         found = re.fullmatch(_MOMENT, trimmed, re.VERBOSE)
@@ -128,11 +126,10 @@ class Timestamp(TextValue):
 
     @classmethod
     def from_datetime(cls, moment: dt.datetime) -> Self:
-        """Take over an aware ``datetime``.
+        """Take over an aware `datetime`.
 
         Raises:
             TypeError: It has no time zone.
-
         """
         if moment.utcoffset() is None:
             raise TypeError(f"a Timestamp needs an aware datetime; {moment!r} has no time zone")
@@ -140,12 +137,11 @@ class Timestamp(TextValue):
         return cls(since.days * _DAY + since.seconds, since.microseconds * 1000)
 
     def to_datetime(self) -> dt.datetime:
-        """Give an aware ``datetime`` in UTC, cut to microseconds; a leap second becomes the last moment
+        """Give an aware `datetime` in UTC, cut to microseconds; a leap second becomes the last moment
         before it.
 
         Raises:
             OverflowError: The year is not between 1 and 9999.
-
         """
         microseconds = min(self.nanoseconds, NANOSECONDS - 1) // 1000
         since = dt.timedelta(seconds=self.seconds, microseconds=microseconds)

@@ -1,6 +1,6 @@
 """Which texts are web addresses: absolute, http or https, with a host that can exist.
 
-The rules are those of web browsers (the URL standard of the WHATWG) without their slack: ``http:host``,
+The rules are those of web browsers (the URL standard of the WHATWG) without their slack: `http:host`,
 backslashes for slashes before the host, and tabs, line ends or other control characters that browsers
 silently drop are refused here. A path may hold anything, blanks and non-ASCII characters included.
 
@@ -14,8 +14,8 @@ import re
 import unicodedata
 from urllib.parse import unquote_to_bytes
 
-from templemeads.errors import ParseError
-from templemeads.text import quoted
+from ..errors import ParseError
+from ..text import quoted
 
 LONGEST_FOREIGN_HOST = 253
 """Characters of a host name outside of ASCII: the longest name that DNS has, and a bound on the work of
@@ -34,11 +34,10 @@ _PORT = re.compile(r"0*[0-9]{0,5}")
 
 
 def check_url(text: str) -> str:
-    """Give back ``text`` if it is an absolute http or https URL, exactly as it was written.
+    """Give back `text` if it is an absolute http or https URL, exactly as it was written.
 
     Raises:
         ParseError: It is not; the message says which part is to blame.
-
     """
     found = _URL.fullmatch(text)
     if found is None:

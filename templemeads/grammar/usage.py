@@ -11,9 +11,8 @@ from typing import Final, Self
 
 import attrs
 
-from templemeads.errors import ParseError
-from templemeads.text import quoted
-
+from ..errors import ParseError
+from ..text import quoted
 from .forms import U64, Record, member
 from .text import slot_setter
 from .whitespace import word_starts, words
@@ -59,7 +58,6 @@ class Usage(Record):
 
     Attributes:
         seconds: From 0 to 2**64 - 1.
-
     """
 
     seconds: int = attrs.field(metadata=member(U64))
@@ -70,7 +68,6 @@ class Usage(Record):
 
         Raises:
             ParseError: The text begins with something else, or the number is beyond 2**64 - 1.
-
         """
         if len(text) < _LONGEST_NUMBER and text.isascii() and text.isdigit():
             made = object.__new__(cls)
@@ -118,7 +115,7 @@ class Usage(Record):
         return float(self.seconds) / DAY
 
     def describe(self) -> str:
-        """Give the text for people, in the unit that fits: ``1.500 hours``."""
+        """Give the text for people, in the unit that fits: `1.500 hours`."""
         if self.seconds < MINUTE:
             return f"{self.seconds} second{'' if self.seconds == 1 else 's'}"
         divisor, unit = next(

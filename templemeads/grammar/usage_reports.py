@@ -15,10 +15,10 @@ from typing import Any, Self
 
 import attrs
 
-from templemeads.errors import RefusedError
-from templemeads.grammar.awards import DATE
-from templemeads.grammar.dates import Date, DateRange
-from templemeads.grammar.forms import (
+from ..errors import RefusedError
+from .awards import DATE
+from .dates import Date, DateRange
+from .forms import (
     BOOLEAN,
     TEXT,
     U64,
@@ -29,9 +29,9 @@ from templemeads.grammar.forms import (
     member,
     value_of,
 )
-from templemeads.grammar.frozenmap import FrozenMap
-from templemeads.grammar.identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
-from templemeads.grammar.report_parts import (
+from .frozenmap import FrozenMap
+from .identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
+from .report_parts import (
     check_distinct,
     check_projects,
     first_of_each,
@@ -41,7 +41,7 @@ from templemeads.grammar.report_parts import (
     summed,
     total,
 )
-from templemeads.grammar.usage import Usage
+from .usage import Usage
 
 UNKNOWN_USER = "unknown"
 """The local user name that collects usage of nobody in particular."""
@@ -71,7 +71,7 @@ class DailyProjectUsageReport(KeepsUnknown):
 
     Attributes:
         reports: Usage by user.
-        components: Usage by user, by component (such as ``gpu``).
+        components: Usage by user, by component (such as `gpu`).
         user_job_counts: Jobs started, by user.
         num_jobs: Jobs started.
         user_wait_seconds: Seconds in the queue, by user.
@@ -86,28 +86,27 @@ class DailyProjectUsageReport(KeepsUnknown):
         total_allocated_cpus: Cores, summed over jobs.
         user_allocated_gpus: GPUs, summed over jobs, by user.
         total_allocated_gpus: GPUs, summed over jobs.
-        requeue_reports: Usage lost to requeues and borne by the site, by user; not part of ``reports``.
+        requeue_reports: Usage lost to requeues and borne by the site, by user; not part of `reports`.
         requeue_components: The same by component.
         user_requeue_events: Requeues, by user.
         num_requeue_events: Requeues.
         user_requeue_wait_seconds: Seconds in the queue after requeues, by user.
         requeue_wait_seconds: Seconds in the queue after requeues.
-        requeue_states: Requeues by the state that caused them, such as ``NODE_FAIL``.
+        requeue_states: Requeues by the state that caused them, such as `NODE_FAIL`.
         requeue_state_usage: Usage lost, by state.
         charged_requeue_reports: As the eight above, for requeues that the project asked for: part of what
             it is charged.
-        charged_requeue_components: See ``charged_requeue_reports``.
-        user_charged_requeue_events: See ``charged_requeue_reports``.
-        num_charged_requeue_events: See ``charged_requeue_reports``.
-        user_charged_requeue_wait_seconds: See ``charged_requeue_reports``.
-        charged_requeue_wait_seconds: See ``charged_requeue_reports``.
-        charged_requeue_states: See ``charged_requeue_reports``.
-        charged_requeue_state_usage: See ``charged_requeue_reports``.
+        charged_requeue_components: See `charged_requeue_reports`.
+        user_charged_requeue_events: See `charged_requeue_reports`.
+        num_charged_requeue_events: See `charged_requeue_reports`.
+        user_charged_requeue_wait_seconds: See `charged_requeue_reports`.
+        charged_requeue_wait_seconds: See `charged_requeue_reports`.
+        charged_requeue_states: See `charged_requeue_reports`.
+        charged_requeue_state_usage: See `charged_requeue_reports`.
         reservation_reports: Usage by user, by reservation, every attempt.
         reservation_requeue_usage: The part of it that was lost to requeues.
         reservation_jobs: Jobs by reservation.
         is_complete: Whether nothing more will be added to this day.
-
     """
 
     reports: _Usages = attrs.field(default=_EMPTY, metadata={**_USAGES_OF_USERS, **member(_BY_NAME)})
@@ -240,7 +239,6 @@ class DailyProjectUsageReport(KeepsUnknown):
 
         Raises:
             RefusedError: Two users would have the same name.
-
         """
         changes: dict[str, Any] = {
             field.name: renamed(getattr(self, field.name), field.metadata[_USER_LEVEL], names)
@@ -257,7 +255,6 @@ class UserUsageReport(Record):
     Attributes:
         user: Who.
         usage: How much.
-
     """
 
     user: UserIdentifier = attrs.field(metadata=member(value_of(UserIdentifier)))
@@ -272,7 +269,6 @@ class ProjectUsageReport(KeepsUnknown):
         project: Whose usage it is.
         reports: The days.
         users: Local name of each user. Users may be of another project.
-
     """
 
     project: ProjectIdentifier = attrs.field(metadata=member(value_of(ProjectIdentifier)))
@@ -302,7 +298,7 @@ class ProjectUsageReport(KeepsUnknown):
 
     @property
     def unmapped_users(self) -> tuple[str, ...]:
-        """Local names with usage that no entry of ``users`` names, in alphabetical order."""
+        """Local names with usage that no entry of `users` names, in alphabetical order."""
         used = {user for day in self.reports.values() for user in day.reports}
         return tuple(sorted(used - set(self.users.values())))
 
@@ -327,14 +323,13 @@ class ProjectUsageReport(KeepsUnknown):
         return attrs.evolve(self, project=project, users=renamed_users_of(self.users, self.project, project))
 
     def renamed_users(self, names: Mapping[str, str]) -> Self:
-        """Give local users other names, on every day and in ``users``.
+        """Give local users other names, on every day and in `users`.
 
         Args:
             names: New name by old name; names that are not in it stay.
 
         Raises:
             RefusedError: Two users would have the same name.
-
         """
         check_distinct(
             {*self.users.values(), *(user for day in self.reports.values() for user in day.reports)}, names
@@ -351,7 +346,6 @@ class ProjectUsageReport(KeepsUnknown):
 
         Raises:
             RefusedError: There are none, or they come from different portals.
-
         """
         reports = list(reports)
         if not reports:
@@ -400,7 +394,6 @@ class UsageReport(KeepsUnknown):
     Attributes:
         portal: Whose projects they are.
         reports: The projects.
-
     """
 
     portal: PortalIdentifier = attrs.field(metadata=member(value_of(PortalIdentifier)))
@@ -433,7 +426,6 @@ class UsageReport(KeepsUnknown):
 
         Raises:
             RefusedError: There are none, or they are of different portals.
-
         """
         reports = list(reports)
         if not reports:

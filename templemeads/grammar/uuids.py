@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import uuid
 
-from templemeads.errors import ParseError
+from ..errors import ParseError
 
 _HYPHENATED = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _UUID = re.compile(
@@ -18,11 +18,10 @@ _EXPECTED = "a UUID such as a1b2c3d4-e5f6-4890-abcd-ef1234567890"
 
 
 def parse_uuid(text: str) -> uuid.UUID:
-    """Read a UUID: with hyphens, perhaps in braces or after ``urn:uuid:``; or 32 hexadecimal digits.
+    """Read a UUID: with hyphens, perhaps in braces or after `urn:uuid:`; or 32 hexadecimal digits.
 
     Raises:
         ParseError: The text is none of these.
-
     """
     return uuid.UUID(int=parse_uuid_number(text))
 
@@ -32,7 +31,6 @@ def parse_uuid_number(text: str) -> int:
 
     Raises:
         ParseError: The text is no UUID.
-
     """
     if not _UUID(text):
         raise ParseError("This is not a UUID", text=text, position=0, expected=_EXPECTED)

@@ -1,7 +1,7 @@
 """White space as the protocol counts it, and characters that no text may hold.
 
-Exactly the characters with the Unicode property ``White_Space`` (protocol page *grammar*, section 1). The
-methods of ``str`` count U+001C to U+001F as well, so they serve here only with the characters spelt out.
+Exactly the characters with the Unicode property `White_Space` (protocol page *grammar*, section 1). The
+methods of `str` count U+001C to U+001F as well, so they serve here only with the characters spelt out.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from templemeads.errors import ParseError
+from ..errors import ParseError
 
 WS: Final = (
     "\t\n\x0b\x0c\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
@@ -33,7 +33,7 @@ def indent(text: str) -> int:
 
 def words(text: str) -> list[str]:
     """Cut at runs of white space; none is left at the ends."""
-    # U+0020 is the only white space that is printable, so there the quick way of ``str`` cuts at nothing else.
+    # U+0020 is the only white space that is printable, so there the quick way of `str` cuts at nothing else.
     return text.split() if text.isprintable() else _WORD.findall(text)
 
 
@@ -48,7 +48,7 @@ def squeeze(text: str) -> str:
 
 
 def unsqueezed(text: str, position: int) -> int:
-    """Find the character of ``text`` that is at ``position`` once all white space is removed."""
+    """Find the character of `text` that is at `position` once all white space is removed."""
     for match in _WORD.finditer(text):
         length = match.end() - match.start()
         if position < length:
@@ -67,8 +67,7 @@ def refuse_surrogates(text: str) -> None:
     """Refuse text that cannot be written as UTF-8.
 
     Raises:
-        ParseError: ``text`` holds a surrogate.
-
+        ParseError: `text` holds a surrogate.
     """
     if not text.isascii() and (match := _SURROGATE.search(text)):
         raise ParseError(

@@ -3,7 +3,7 @@
 Where accounts live is a `Directory`: the machine itself (`account_local`) or OpenLDAP (`account_ldap`). Another, such as
 FreeIPA, is one more class of that protocol and one more entry of `_BACKENDS`.
 
-A local user is called ``<user>.<project>`` and a local group ``<portal>.<project>``; projects of the portals in
+A local user is called `<user>.<project>` and a local group `<portal>.<project>`; projects of the portals in
 `UNNAMED_PORTALS` have groups named after the project alone. An account that exists and is not in the managed group is
 protected: it belongs to an administrator, and is neither changed nor removed.
 """
@@ -64,7 +64,7 @@ OPTIONS: Final = (
     ),
     *("first-id", "last-id", "shell"),
 )
-"""The options under ``[extras]``."""
+"""The options under `[extras]`."""
 
 
 # -- names (pure) ----------------------------------------------------------------------------------------------------------
@@ -82,7 +82,6 @@ def map_project(project: ProjectIdentifier) -> ProjectMapping:
 
     Raises:
         JobError: The name of the group would be too long.
-
     """
     try:
         return ProjectMapping(project, group_of(project))
@@ -95,7 +94,6 @@ def map_user(user: UserIdentifier) -> UserMapping:
 
     Raises:
         JobError: One of the names would be too long.
-
     """
     try:
         return UserMapping(user, f"{user.username}.{user.project}", group_of(user.project_identifier))
@@ -126,7 +124,7 @@ def user_of(member: str, project: ProjectIdentifier) -> UserMapping | None:
 
 
 def instance_group(sender: str, zone: str) -> str:
-    """Return the group of everybody whom an instance has added, such as ``op_cluster_default``."""
+    """Return the group of everybody whom an instance has added, such as `op_cluster_default`."""
     name = "".join(c if c.isascii() and c.isalnum() else "_" for c in f"{sender}@{zone}")
     return f"op_{name}"
 
@@ -138,8 +136,7 @@ class Groups:
     Attributes:
         managed: The group of all accounts that the agent may change.
         system: Groups of every account.
-        by_instance: Groups of the accounts of an instance, by its name, or by ``name@zone``.
-
+        by_instance: Groups of the accounts of an instance, by its name, or by `name@zone`.
     """
 
     managed: str = "openportal"
@@ -165,11 +162,10 @@ class Groups:
 
     @classmethod
     def from_config(cls, config: AgentConfig) -> Groups:
-        """Read the options ``managed-group``, ``system-groups`` and ``instance-groups``.
+        """Read the options `managed-group`, `system-groups` and `instance-groups`.
 
         Raises:
             ConfigError: One of them is wrong.
-
         """
         by_instance: dict[str, tuple[str, ...]] = {}
         for entry in list_option(config, "instance-groups"):
@@ -250,7 +246,6 @@ class Accounts:
 
     Attributes:
         directory: Where accounts live.
-
     """
 
     directory: Directory
@@ -311,11 +306,10 @@ class Accounts:
 
 
 def open_directory(config: AgentConfig) -> Accounts:
-    """Make the directory that the option ``backend`` names: ``local`` or ``ldap``; if there is none, ``ldap-base`` decides.
+    """Make the directory that the option `backend` names: `local` or `ldap`; if there is none, `ldap-base` decides.
 
     Raises:
         ConfigError: There is no such backend, or one of its options is wrong.
-
     """
     name = config.option("backend") or ("ldap" if config.option("ldap-base") else "local")
     make = _BACKENDS.get(name)
@@ -349,7 +343,6 @@ def make_handlers(make: Callable[[AgentConfig], Accounts] = open_directory) -> H
 
     Args:
         make: Makes the accounts of an agent; tests pass one of theirs.
-
     """
     table = Handlers()
     accounts = PerAgent(make)
@@ -441,8 +434,7 @@ def checked_home(home: Any) -> str:
     """Return the path of a home directory, if it is one that an account can have.
 
     Raises:
-        JobError: It is not absolute, has ``..`` in it, or a character that the files of accounts cannot hold.
-
+        JobError: It is not absolute, has `..` in it, or a character that the files of accounts cannot hold.
     """
     if (
         not isinstance(home, str)
@@ -464,6 +456,5 @@ async def run(config: AgentConfig) -> None:
 
     Raises:
         ConfigError: The configuration is of another type, or an option is missing or wrong.
-
     """
     await run_role(config, AgentType.ACCOUNT, handlers, open_directory)

@@ -1,10 +1,10 @@
-"""Accounts in OpenLDAP as entries of RFC 2307, through ``ldapsearch``, ``ldapadd``, ``ldapmodify`` and ``ldapdelete``.
+"""Accounts in OpenLDAP as entries of RFC 2307, through `ldapsearch`, `ldapadd`, `ldapmodify` and `ldapdelete`.
 
-The agent binds as ``ldap-user`` with the password in ``ldap-password-file``, or, without a user, as the user of its process
-over ``ldapi:///``. Names of users and groups have only letters, digits, ``_``, ``-`` and ``.``, so that they need no escapes
+The agent binds as `ldap-user` with the password in `ldap-password-file`, or, without a user, as the user of its process
+over `ldapi:///`. Names of users and groups have only letters, digits, `_`, `-` and `.`, so that they need no escapes
 in names of entries and filters; anything else is refused before it is sent.
 
-A blocked account has ``shadowExpire: 1``, which PAM and SSSD (``ldap_access_order = expire``) refuse, keys of SSH included.
+A blocked account has `shadowExpire: 1`, which PAM and SSSD (`ldap_access_order = expire`) refuse, keys of SSH included.
 """
 
 from __future__ import annotations
@@ -49,7 +49,6 @@ class LdapDirectory:
         last_id: The last one.
         shell: The login shell of new accounts.
         programs: What runs programs.
-
     """
 
     groups: Groups
@@ -69,7 +68,6 @@ class LdapDirectory:
 
         Raises:
             ConfigError: One is missing or wrong.
-
         """
         base = config.option("ldap-base")
         if not base:
@@ -229,7 +227,6 @@ def _require(ran: Ran, *allowed: int) -> None:
 
     Raises:
         ProgramError: It failed. The words are left out, since they name the file of the password.
-
     """
     if ran.status and ran.status not in allowed:
         said = (ran.errors.strip() or ran.output.strip()).splitlines()
@@ -247,7 +244,6 @@ def read_ldif(text: str) -> list[dict[str, list[str]]]:
 
     Raises:
         JobError: A line is something else.
-
     """
     entries: list[dict[str, list[str]]] = []
     entry: dict[str, list[str]] = {}

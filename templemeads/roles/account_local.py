@@ -1,6 +1,6 @@
-"""Accounts of the machine itself, through shadow's programs and ``getent``; needs root for all but looking up.
+"""Accounts of the machine itself, through shadow's programs and `getent`; needs root for all but looking up.
 
-Another system is reached by putting words before the programs: ``useradd = "chroot /srv/login useradd"``.
+Another system is reached by putting words before the programs: `useradd = "chroot /srv/login useradd"`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ class LocalDirectory:
         getent: The program, with arguments; so are the others.
         shell: The login shell of new accounts.
         programs: What runs programs.
-
     """
 
     groups: Groups
@@ -48,7 +47,6 @@ class LocalDirectory:
 
         Raises:
             ConfigError: One is wrong.
-
         """
         names = ("getent", "useradd", "userdel", "usermod", "groupadd", "groupdel", "gpasswd")
         commands = {name: command_option(config, name) for name in names}

@@ -54,7 +54,7 @@ from .volumes import Directory, Link, Volumes
 _log = logging.getLogger("templemeads.roles.filesystem")
 
 OPTIONS: Final = ("exec-prefix",)
-"""The options under ``[extras]``; the rest stands in tables of its own."""
+"""The options under `[extras]`; the rest stands in tables of its own."""
 
 
 @attrs.frozen
@@ -66,7 +66,6 @@ class Filesystem:
         engines: The quota engines, by name.
         tree: What makes directories.
         clock: Returns seconds since 1970.
-
     """
 
     volumes: Volumes
@@ -80,7 +79,6 @@ class Filesystem:
 
         Raises:
             ConfigError: One is missing or wrong.
-
         """
         programs = programs or SystemPrograms()
         engines = read_engines(config.tables, programs)
@@ -135,7 +133,6 @@ class Filesystem:
 
         Raises:
             JobError: It is more than the volume allows.
-
         """
         if volume.max_quota is not None and limit > volume.max_quota:
             kind = "user" if holder.is_user else "project"
@@ -167,7 +164,6 @@ class Filesystem:
 
         Raises:
             JobError: There is no such volume.
-
         """
         volume = self.volumes.users.get(str(name))
         if volume is None:
@@ -224,7 +220,6 @@ class Filesystem:
 
         Raises:
             JobError: Another day than today is asked for, or the sender does not say who the users are.
-
         """
         now = dt.datetime.fromtimestamp(self.clock()).astimezone()
         if (dates.start, dates.end) != (now.date(), now.date()):
@@ -250,7 +245,6 @@ def make_handlers(make: Callable[[AgentConfig], Filesystem] = Filesystem.from_co
 
     Args:
         make: Makes the file system of an agent; tests pass one of theirs.
-
     """
     table = Handlers()
     files = PerAgent(make)
@@ -344,6 +338,5 @@ async def run(config: AgentConfig) -> None:
 
     Raises:
         ConfigError: The configuration is of another type, or an option is missing or wrong.
-
     """
     await run_role(config, AgentType.FILESYSTEM, handlers, Filesystem.from_config)

@@ -1,8 +1,8 @@
 """The instance agent: a cluster, made of an account, a filesystem and a scheduler agent.
 
 What a failure undoes
-    ``add_project``: if the project was not there before, it is removed again as ``remove_project`` does.
-    ``add_user``: if the user was not there before, the account is removed again; directories that were made stay.
+    `add_project`: if the project was not there before, it is removed again as `remove_project` does.
+    `add_user`: if the user was not there before, the account is removed again; directories that were made stay.
     Everything else undoes nothing: each step may be repeated, so the same instruction finishes what was left.
     What goes wrong while undoing is only logged; the sender gets the error that came first.
 
@@ -59,10 +59,10 @@ from .subordinates import Subordinates, raise_first
 _log = logging.getLogger("templemeads.roles.instance")
 
 OPTIONS: Final[tuple[str, ...]] = ()
-"""The options under ``[extras]``: none."""
+"""The options under `[extras]`: none."""
 
 MAX_TRIES: Final = 6
-"""How often the steps of ``add_user`` are tried."""
+"""How often the steps of `add_user` are tried."""
 
 RETRY_SECONDS: Final = (0.0, 0.5, 1.0, 2.0, 4.0)
 """Pauses between the tries."""
@@ -310,6 +310,5 @@ async def run(config: AgentConfig) -> None:
 
     Raises:
         ConfigError: The configuration is of another type.
-
     """
     await run_role(config, AgentType.INSTANCE, handlers)

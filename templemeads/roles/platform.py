@@ -13,7 +13,7 @@ from ..config import AgentConfig
 from .role import run_role
 
 OPTIONS: Final[tuple[str, ...]] = ()
-"""The options under ``[extras]``: none."""
+"""The options under `[extras]`: none."""
 
 handlers: Final = Handlers()
 """The handlers of the agent: none; add your own before running the agent."""
@@ -24,6 +24,5 @@ async def run(config: AgentConfig) -> None:
 
     Raises:
         ConfigError: The configuration is of another type.
-
     """
     await run_role(config, AgentType.PLATFORM, handlers)

@@ -1,10 +1,10 @@
 """The portal agent: submits jobs for its web portal, and answers other portals that ask for resources it offers.
 
-    web portal -> bridge -> portal -> provider -> …          ``submit``
+    web portal -> bridge -> portal -> provider -> …          `submit`
     other portal -> portal -> bridge -> web portal           instructions for an offered resource
 
 A bridge may submit and change offerings, and nothing else. Another portal may ask about a resource that is offered to it,
-for identifiers that are its own: which portal asks follows from the zone of the link, ``<asking portal>><this portal>``.
+for identifiers that are its own: which portal asks follows from the zone of the link, `<asking portal>><this portal>`.
 Errors have the texts of existing portals, since web portals read them.
 """
 
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("templemeads.roles.portal")
 
 OPTIONS: Final = ("offerings-file",)
-"""The options under ``[extras]``."""
+"""The options under `[extras]`."""
 
 AWARD_EVENTS: Final = {
     CreateProject: "award_added",
@@ -90,7 +90,6 @@ class Portal:
 
     Args:
         table: Handlers that come before those of the portal.
-
     """
 
     hosts_virtual_agents = True
@@ -193,12 +192,27 @@ class Portal:
         return envelope.job.completed(Destinations(offerings))
 
     async def _find_bridge(self) -> AgentPeer:
-        found: AgentPeer | None = None
-        with trio.move_on_after(FIND_SECONDS):
-            found = await self._agent.wait_for(AgentType.BRIDGE)
+        found = await self._find(AgentType.BRIDGE)
         if found is None:
             raise JobError("Cannot run the job because there is no bridge agent", kind="unroutable")
         return found
+
+    async def _find(self, wanted: AgentType | str, zone: str | None = None) -> AgentPeer | None:
+        """Return a peer of a type or name, at best of a zone; one that is away but was here gets the job when it is back.
+
+        Waits `FIND_SECONDS` for one that has not been here since the portal started.
+        """
+        peers = self._agent.peers
+        known = [state for state in peers.select(wanted) if state.agent_type is not None]
+        if known:
+            best = max(known, key=lambda state: (state.is_ready, state.peer.zone == zone))
+            return peers.handle(best.peer)
+        with trio.move_on_after(FIND_SECONDS):
+            try:
+                return await self._agent.wait_for(wanted)
+            except PeerNotFoundError:
+                await trio.sleep_forever()
+        return None
 
     # -- for other portals ----------------------------------------------------------------------------------------
 
@@ -264,19 +278,13 @@ class Portal:
     async def _next_agent(self, envelope: Envelope, destination: Destination) -> AgentPeer:
         """Find the second agent of a path: in the zone in which this portal asks another one, or in any."""
         name = destination.agents[1]
-        own_zone = f"{self._agent.name}>{name}"
-        found: AgentPeer | None = None
-        with trio.move_on_after(FIND_SECONDS):
-            try:
-                found = await self._agent.wait_for(name)
-            except PeerNotFoundError:
-                await trio.sleep_forever()
+        found = await self._find(name, zone=f"{self._agent.name}>{name}")
         if found is None:
             raise JobError(
                 f"Invalid instruction: {envelope.job.instruction}. Cannot find next agent in destination {destination}",
                 kind="unroutable",
             )
-        return next((peer for peer in self._agent.get_all(name) if peer.zone == own_zone), found)
+        return found
 
     # -- notifications --------------------------------------------------------------------------------------------
 
@@ -325,7 +333,6 @@ def check_asker(envelope: Envelope, sender: AgentType | None) -> None:
 
     Raises:
         JobError: Something else asks, or for somebody else's project.
-
     """
     instruction = envelope.job.instruction
     if sender is not AgentType.PORTAL:
@@ -356,7 +363,6 @@ def checked_answer(value: Any, instruction: Instruction) -> Any:
 
     Raises:
         JobError: It is of another form, or there is none.
-
     """
     if value is None:
         raise JobError("No result available", kind="invalid")
@@ -390,7 +396,6 @@ async def run(config: AgentConfig) -> None:
 
     Raises:
         ConfigError: The configuration is of another type, or the list of offerings cannot be read.
-
     """
     from ..daemon.run import run_agent
     from .role import require_type

@@ -34,7 +34,6 @@ class ProgramError(JobError):
 
     Attributes:
         status: Its exit status; None if it did not end by itself.
-
     """
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
@@ -51,7 +50,6 @@ class Ran:
         status: The exit status.
         output: What it wrote to standard output.
         errors: What it wrote to standard error.
-
     """
 
     words: tuple[str, ...]
@@ -64,7 +62,6 @@ class Ran:
 
         Raises:
             ProgramError: It ended otherwise; the message has the whole command and what the program complained about.
-
         """
         if self.status == 0 or self.status in allowed:
             return self
@@ -88,7 +85,6 @@ class Programs(Protocol):
 
         Raises:
             ProgramError: It cannot be started, writes too much, or takes too long.
-
         """
 
 
@@ -99,7 +95,6 @@ class SystemPrograms:
     Attributes:
         environment: Variables beside those of the agent; messages are in English, so that they can be recognised.
         max_output_bytes: How much a program may write.
-
     """
 
     environment: Mapping[str, str] = attrs.field(factory=lambda: {"LC_ALL": "C.UTF-8"}, kw_only=True)

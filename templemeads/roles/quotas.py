@@ -43,7 +43,6 @@ class Holder:
         name: The local user, or the local group of a project.
         is_user: Which of the two.
         directories: The directories that are theirs on the volume.
-
     """
 
     name: str
@@ -111,7 +110,6 @@ class LinuxQuotas:
         filesystem: Mount point or device.
         setquota: The program, with arguments.
         repquota: Likewise.
-
     """
 
     programs: Programs
@@ -145,7 +143,6 @@ class XfsQuotas:
     Attributes:
         programs: What runs programs.
         xfs_quota: The program, with arguments.
-
     """
 
     programs: Programs
@@ -184,7 +181,6 @@ class LustreQuotas:
         timeout: Seconds that one command may take.
         limiter: How many run at once.
         project_ids: Volumes that are limited by project ids, which is not supported.
-
     """
 
     programs: Programs
@@ -225,7 +221,6 @@ class FakeQuotas:
         programs: What runs programs.
         directory: Where limits are remembered.
         du: The program that measures, with arguments.
-
     """
 
     programs: Programs
@@ -273,11 +268,10 @@ class FakeQuotas:
 
 
 def read_engines(tables: Mapping[str, Any], programs: Programs) -> dict[str, QuotaEngine]:
-    """Read the root table ``[quota_engines]``.
+    """Read the root table `[quota_engines]`.
 
     Raises:
         ConfigError: Something is missing or wrong; the message says where.
-
     """
     reader = TableReader(tables, "The configuration").optional_table("quota_engines")
     if reader is None:

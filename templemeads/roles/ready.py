@@ -21,7 +21,6 @@ class ReadyAgent:
     Attributes:
         handler: Its handler of jobs.
         on_notification: Its handler of notifications; None if it only logs them.
-
     """
 
     handler: Handler
@@ -67,7 +66,6 @@ def make_ready_agent(config: AgentConfig) -> ReadyAgent | None:
 
     Raises:
         ConfigError: One of its settings is wrong.
-
     """
     make = _AGENTS.get(config.agent_type)
     if make is None:

@@ -36,7 +36,6 @@ class PerAgent(Generic[_T]):
 
     Args:
         make: Makes the object, or raises `ConfigError`.
-
     """
 
     def __init__(self, make: Callable[[AgentConfig], _T]) -> None:
@@ -80,7 +79,6 @@ async def ask_sender(envelope: Envelope, instruction: object) -> object:
 
     Raises:
         JobError: It answered with an error, or not in time.
-
     """
     return await envelope.agent.ask(
         f"{envelope.recipient}.{envelope.sender} {instruction}", zone=envelope.zone, lifetime=SUB_JOB_SECONDS
@@ -92,7 +90,6 @@ def require_type(config: AgentConfig, agent_type: AgentType) -> None:
 
     Raises:
         ConfigError: It is another one.
-
     """
     if config.agent_type is not agent_type:
         raise ConfigError(
@@ -116,7 +113,6 @@ async def run_role(
 
     Raises:
         ConfigError: The configuration is of another type, or an option is wrong.
-
     """
     from ..daemon.run import run_agent
 
@@ -131,7 +127,6 @@ def command_option(config: AgentConfig, key: str, default: str | None = None) ->
 
     Raises:
         ConfigError: It is empty, or too long.
-
     """
     words = tuple(config.option(key, default if default is not None else key).split())
     if not words or len(words) > MAX_OPTION_WORDS:
@@ -149,7 +144,6 @@ def number_option(config: AgentConfig, key: str, default: int, *, least: int = 1
 
     Raises:
         ConfigError: It is none, or out of range.
-
     """
     text = config.option(key)
     if text is None:

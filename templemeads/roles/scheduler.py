@@ -67,7 +67,7 @@ OPTIONS: Final = (
     ),
     *("scancel", "max-slurm-runners", "slurm-server", "slurm-user", "token-command", "token-lifespan"),
 )
-"""The options under ``[extras]``; the last four belong to the REST service, which is not used."""
+"""The options under `[extras]`; the last four belong to the REST service, which is not used."""
 
 PROGRAM_SECONDS: Final = 100.0
 """How long one program of Slurm may run: a little less than the two minutes that existing instances wait."""
@@ -86,7 +86,6 @@ def read_settings(config: AgentConfig) -> Settings:
 
     Raises:
         ConfigError: One is missing or wrong.
-
     """
     node = config.option("slurm-default-node")
     if node is None:
@@ -118,7 +117,6 @@ class Slurm:
         settings: How its programs are called.
         programs: What runs them.
         clock: Returns seconds since 1970.
-
     """
 
     settings: Settings
@@ -198,7 +196,6 @@ class Slurm:
 
         Raises:
             JobError: A day cannot be read; the message says which.
-
         """
         if not await self.has_account(project.local_group):
             return ProjectUsageReport(project.project, {})
@@ -263,7 +260,6 @@ def make_handlers(make: Callable[[AgentConfig], Slurm] = Slurm.from_config) -> H
 
     Args:
         make: Makes the Slurm of an agent; tests pass one with recorded outputs.
-
     """
     table = Handlers()
     slurm = PerAgent(make)
@@ -311,6 +307,5 @@ async def run(config: AgentConfig) -> None:
 
     Raises:
         ConfigError: The configuration is of another type, or an option is missing or wrong.
-
     """
     await run_role(config, AgentType.SCHEDULER, handlers, read_settings)

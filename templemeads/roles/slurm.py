@@ -1,6 +1,6 @@
 """What the scheduler agent says to Slurm and reads from it; pure: words and JSON, no programs, no clock.
 
-Slurm's JSON differs between releases: a number is a plain number, or ``{"set": true, "infinite": false, "number": 5}``; a
+Slurm's JSON differs between releases: a number is a plain number, or `{"set": true, "infinite": false, "number": 5}`; a
 state is a word or a list of words. The readers here take both, and refuse everything else: a figure that cannot be read
 must never count as 0.
 """
@@ -43,18 +43,16 @@ class NodeShape:
 
     Attributes:
         amounts: Amount of each resource, above 0; memory in MB.
-
     """
 
     amounts: Mapping[str, int]
 
     @classmethod
     def from_option(cls, text: str) -> NodeShape:
-        """Read the option ``slurm-default-node``: ``{"cpus": 64, "gpus": 4, "mem": 256000, "billing": 64}``.
+        """Read the option `slurm-default-node`: `{"cpus": 64, "gpus": 4, "mem": 256000, "billing": 64}`.
 
         Raises:
             ConfigError: It is something else.
-
         """
         advice = 'write slurm-default-node = \'{"cpus": 64, "gpus": 0, "mem": 256000, "billing": 64}\''
         try:
@@ -107,7 +105,6 @@ class Settings:
         sacct: Likewise.
         scancel: Likewise.
         runners: How many programs run at once.
-
     """
 
     node: NodeShape
@@ -215,7 +212,6 @@ def read_rows(output: str, key: str, program: str) -> list[Mapping[str, Any]]:
 
     Raises:
         JobError: The output is something else, or the program reports an error in it.
-
     """
     try:
         document = json.loads(output)
@@ -250,7 +246,6 @@ def read_limits(rows: Iterable[Mapping[str, Any]], account: str) -> dict[str, in
 
     Raises:
         JobError: A limit cannot be read.
-
     """
     for row in rows:
         if row.get("user") or str(row.get("account", "")).lower() != account.lower():
@@ -298,7 +293,6 @@ class JobRow:
         started: When it started; None if it has not.
         ended: When it ended; None if it runs.
         allocated: What it has of each resource.
-
     """
 
     user: str
@@ -313,7 +307,6 @@ def read_jobs(rows: Iterable[Mapping[str, Any]], account: str) -> list[JobRow]:
 
     Raises:
         JobError: One cannot be read. A job that counted as nothing would make a report look complete that is not.
-
     """
     return [_read_job(row) for row in rows if str(row.get("account", account)).lower() == account.lower()]
 
@@ -351,7 +344,6 @@ class DaySpan:
         start: Its first second.
         end: Its end, or now.
         is_over: Whether it is over.
-
     """
 
     date: Date

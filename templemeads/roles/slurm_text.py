@@ -16,7 +16,7 @@ FORMATS: Final[Mapping[str, str]] = {
     "associations": "Account,User,GrpTRESMins",
     "jobs": "User,Account,Submit,Eligible,Start,End,AllocTRES",
 }
-"""The columns of each kind of rows; those without a name in them are asked for with ``format``."""
+"""The columns of each kind of rows; those without a name in them are asked for with `format`."""
 
 _ABSENT: Final = frozenset({"", "Unknown", "None", "N/A"})
 _AMOUNT: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([KMGTP]?)")
@@ -50,7 +50,6 @@ def read_columns(output: str, key: str, program: str) -> list[Mapping[str, Any]]
 
     Raises:
         JobError: A row has another number of columns, or something in it cannot be read.
-
     """
     count = FORMATS[key].count(",") + 1
     rows = []
@@ -112,7 +111,7 @@ def _moment(text: str) -> int:
 
 
 def _resources(text: str) -> list[Mapping[str, Any]]:
-    """Read ``cpu=1,mem=100M,gres/gpu=2``; memory in MB, and what is after a slash is the name."""
+    """Read `cpu=1,mem=100M,gres/gpu=2`; memory in MB, and what is after a slash is the name."""
     found: list[Mapping[str, Any]] = []
     for entry in filter(None, text.split(",")):
         name, _, amount = entry.partition("=")

@@ -38,7 +38,6 @@ class Subordinates:
 
     Attributes:
         envelope: The job.
-
     """
 
     envelope: Envelope
@@ -65,7 +64,6 @@ class Subordinates:
 
         Raises:
             JobError: There is no such agent, or it failed, or answered something else than was promised.
-
         """
         peer = await self.find(agent_type)
         me = self.envelope.recipient
@@ -84,7 +82,6 @@ class Subordinates:
 
         Raises:
             JobError: There is none.
-
         """
         agent = self.envelope.agent
         states: list[PeerState] = agent.peers.select(agent_type)
@@ -119,7 +116,6 @@ class Subordinates:
 
         Raises:
             JobError: One failed, with its message; or both, with both messages.
-
         """
         await self.together({AgentType.FILESYSTEM: [files], AgentType.SCHEDULER: [scheduler]})
 
@@ -152,7 +148,6 @@ def raise_first(errors: Mapping[AgentType, JobError]) -> None:
 
     Raises:
         JobError: There is at least one.
-
     """
     found = [(agent_type, errors[agent_type]) for agent_type in ROLES if agent_type in errors]
     if len(found) == 1:
@@ -167,7 +162,6 @@ def promised(value: Any, instruction: Instruction) -> Any:
 
     Raises:
         JobError: There is no value though one is promised, or the other way round, or it is of another form.
-
     """
     wanted = instruction.result_type()
     if wanted == NONE:

@@ -2,7 +2,7 @@
 
 `SystemTree` walks from a configured root downwards and opens every name without following a symbolic link, so whatever a
 user has put in the way, nothing outside the root is made, changed or moved. What is opened is what is changed: there is no
-moment in which a name could be exchanged. `ProgramTree` serves the option ``exec-prefix``; it cannot promise the last
+moment in which a name could be exchanged. `ProgramTree` serves the option `exec-prefix`; it cannot promise the last
 sentence.
 
 Both finish what was left half-made: a directory that is there gets the owner and mode that it shall have.
@@ -53,7 +53,6 @@ def system_ids(owner: str, group: str) -> tuple[int, int]:
 
     Raises:
         JobError: There is no such user or group.
-
     """
     try:
         return (0 if owner == "root" else pwd.getpwnam(owner).pw_uid), (
@@ -79,7 +78,6 @@ class SystemTree:
 
     Attributes:
         ids: Looks ids up by the names of a user and a group.
-
     """
 
     ids: Callable[[str, str], tuple[int, int]] = system_ids
@@ -232,12 +230,11 @@ def _unlink(link: Link) -> None:
 
 @attrs.frozen
 class ProgramTree:
-    """Directories that are reached by programs behind a prefix, such as ``ssh storage`` or ``sudo``.
+    """Directories that are reached by programs behind a prefix, such as `ssh storage` or `sudo`.
 
     Attributes:
         prefix: The words before each program.
         programs: What runs programs.
-
     """
 
     prefix: tuple[str, ...]

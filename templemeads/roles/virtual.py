@@ -1,7 +1,7 @@
 """Virtual agents of portals and bridges: resources that are offered to other portals, and jobs that are passed on for them.
 
-An offering ``<resource>.<portal>.<remote portal>`` lets the remote portal send instructions for the resource. At the portal
-it is a virtual agent ``<resource>`` in zone ``<remote portal>><portal>``, at the bridge one in the zone of the link with the
+An offering `<resource>.<portal>.<remote portal>` lets the remote portal send instructions for the resource. At the portal
+it is a virtual agent `<resource>` in zone `<remote portal>><portal>`, at the bridge one in the zone of the link with the
 portal. Offerings are written to a file beside the boards, so they are there again after a restart.
 """
 
@@ -51,7 +51,6 @@ def accepted(wanted: Iterable[Destination], portal: str) -> tuple[Destination, .
 
     Raises:
         JobError: There are too many.
-
     """
     kept: dict[Destination, None] = {}
     for offering in wanted:
@@ -67,7 +66,7 @@ def accepted(wanted: Iterable[Destination], portal: str) -> tuple[Destination, .
 
 
 def offerings_path(config: AgentConfig) -> Path | None:
-    """Return the file of the offerings: by the option ``offerings-file``, or beside an SQLite store; None if in memory."""
+    """Return the file of the offerings: by the option `offerings-file`, or beside an SQLite store; None if in memory."""
     if (option := config.option("offerings-file")) is not None:
         return Path(option)
     prefix = "sqlite:///"
@@ -82,7 +81,6 @@ class OfferingsFile:
 
     Attributes:
         path: The file; None: they do not.
-
     """
 
     path: Path | None
@@ -92,7 +90,6 @@ class OfferingsFile:
 
         Raises:
             ConfigError: The file cannot be read, or holds something else.
-
         """
         if self.path is None or not self.path.exists():
             return ()
@@ -107,7 +104,6 @@ class OfferingsFile:
 
         Raises:
             JobError: They cannot be written.
-
         """
         if self.path is None:
             return
@@ -141,7 +137,6 @@ async def passed_on(
     Raises:
         ParseError: The portal rule forbids it.
         JobError: The job cannot be put.
-
     """
     now = envelope.agent.now()
     job = Job.parse(

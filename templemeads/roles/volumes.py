@@ -42,7 +42,6 @@ class Place:
     Attributes:
         root: The configured directory; it must exist, and may be a symbolic link.
         parts: The names below it, at least one; none of them is ever followed through a symbolic link.
-
     """
 
     root: str
@@ -80,7 +79,6 @@ class Directory:
         group: The group that it belongs to.
         mode: Its permissions.
         is_shared: Whether it belongs to no project: it is made if it is missing, and otherwise left as it is.
-
     """
 
     place: Place
@@ -97,7 +95,6 @@ class Link:
     Attributes:
         path: Where; it is configured as a whole.
         target: The directory that it points to.
-
     """
 
     path: str
@@ -111,7 +108,7 @@ class Volume:
     Attributes:
         name: What instructions call it.
         roots: Directories under which there is one directory for each.
-        subpath: The names below a root, with ``{project}``, ``{user}``, ``{portal}`` and ``{group}``.
+        subpath: The names below a root, with `{project}`, `{user}`, `{portal}` and `{group}`.
         modes: Permissions, one for each root.
         is_home: Whether home directories are there.
         links: A link for each root, or an empty text.
@@ -120,7 +117,6 @@ class Volume:
         max_quota: The most that may be asked for.
         default_quota: What everybody gets at first.
         inode_limit: How many files everybody may have.
-
     """
 
     name: str
@@ -182,7 +178,6 @@ class Volumes:
     Attributes:
         users: Volumes with a directory for each user.
         projects: Volumes with a directory for each project.
-
     """
 
     users: Mapping[str, Volume]
@@ -240,7 +235,6 @@ class Volumes:
 
         Raises:
             JobError: No volume has home directories.
-
         """
         for volume in self.users.values():
             if volume.is_home:
@@ -260,7 +254,7 @@ class Volumes:
 
     @classmethod
     def from_tables(cls, tables: Mapping[str, Any], engines: Mapping[str, object]) -> Volumes:
-        """Read the root tables ``[user_volumes]`` and ``[project_volumes]``.
+        """Read the root tables `[user_volumes]` and `[project_volumes]`.
 
         Args:
             tables: The tables of the configuration.
@@ -268,7 +262,6 @@ class Volumes:
 
         Raises:
             ConfigError: Something is missing or wrong; the message says where.
-
         """
         users = _read_all(tables, "user_volumes", engines)
         projects = _read_all(tables, "project_volumes", engines)

@@ -32,7 +32,6 @@ class FileLock:
 
     Raises:
         StoreError: Another process holds it, it has two names, or it cannot be opened.
-
     """
 
     def __init__(self, path: Path, *, must_exist: bool = False) -> None:
@@ -92,7 +91,6 @@ class FileLock:
 
         Raises:
             StoreError: One of them is not there.
-
         """
         found = os.fstat(self._database)
         self._identities = {self.path: (found.st_dev, found.st_ino)}
@@ -105,7 +103,6 @@ class FileLock:
 
         Raises:
             StoreError: One of them was removed, renamed or replaced.
-
         """
         for path, identity in self._identities.items():
             if self._identity(path) != identity:
@@ -142,7 +139,6 @@ class FileLock:
 
         Raises:
             StoreError: Fewer commits are there than were confirmed.
-
         """
         if number < (confirmed := self.number()):
             raise StoreError(
@@ -163,7 +159,7 @@ def _record(number: int) -> bytes:
 
 
 def holders(*paths: Path) -> list[str]:
-    """Return the other processes that hold a lock for writing on one of the files, as ``name (process 123)``.
+    """Return the other processes that hold a lock for writing on one of the files, as `name (process 123)`.
 
     Empty where the system does not say (it does on Linux).
     """

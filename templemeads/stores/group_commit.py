@@ -3,9 +3,9 @@
 A writer task gathers the changes that come while a commit runs and commits them together in a worker thread. So a busy
 agent pays for a few large commits, and a quiet one commits at once. All access to the engine is in that one thread.
 
-A commit that fails for a passing reason (`StoreBusyError`) is tried again until ``patience`` is over; answers are late then,
+A commit that fails for a passing reason (`StoreBusyError`) is tried again until `patience` is over; answers are late then,
 and nothing is lost. When a commit fails for good, nobody was told of its changes. The store refuses everything from then
-on and its ``with`` block ends with the `StoreError`, which ends the agent; after a restart it goes on from the last commit.
+on and its `with` block ends with the `StoreError`, which ends the agent; after a restart it goes on from the last commit.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Engine(Protocol):
     """A database. Every method is called in a worker thread, never two at a time."""
 
     title: str
-    """What to call it in messages, such as ``The store /var/lib/agent/boards.db``."""
+    """What to call it in messages, such as `The store /var/lib/agent/boards.db`."""
 
     advice: str
     """What to do when it fails for good."""
@@ -63,7 +63,6 @@ class Engine(Protocol):
 
         Raises:
             StoreError: They cannot be read.
-
         """
 
     def start_rows(self) -> Sequence[StartRow]:
@@ -71,7 +70,6 @@ class Engine(Protocol):
 
         Raises:
             StoreError: They cannot be read.
-
         """
 
     def commit(self, batch: Batch) -> None:
@@ -80,7 +78,6 @@ class Engine(Protocol):
         Raises:
             StoreBusyError: It failed for a reason that may pass.
             StoreError: It failed.
-
         """
 
     def interrupt(self) -> None:
@@ -167,6 +164,10 @@ class GroupCommit:
         await self.wait_committed(self._ticket)
         return count
 
+    def starts(self, peer: Peer, job_id: UUID) -> int:
+        """Return the count (`BoardStore.starts`)."""
+        return self._starts.get((peer.name, peer.zone, job_id.bytes), 0)
+
     def clear_starts(self, peer: Peer, job_id: UUID) -> None:
         """Forget the count (`BoardStore.clear_starts`)."""
         if self._failure is None:
@@ -192,7 +193,6 @@ class GroupCommit:
 
         Raises:
             StoreError: A commit failed.
-
         """
         while True:
             with trio.move_on_after(self._engine.renew_seconds):
@@ -204,7 +204,6 @@ class GroupCommit:
 
         Args:
             renew: Whether to make an empty commit if nothing has come.
-
         """
         changes, ticket = self._waiting, self._ticket
         self._waiting, self._work = [], trio.Event()
@@ -290,7 +289,7 @@ async def open_engine(
     patience: float,
     prepare: Callable[[AnyEngine], Awaitable[None]] | None = None,
 ) -> AsyncIterator[BoardStore]:
-    """Open an engine, and commit to it in a task until the ``with`` block ends.
+    """Open an engine, and commit to it in a task until the `with` block ends.
 
     Args:
         connect: Opens the engine; called in a thread. If it raises `StoreBusyError`, it is called again.
@@ -298,8 +297,7 @@ async def open_engine(
         prepare: Awaited with the open engine before anything is read from it.
 
     Raises:
-        StoreError: The engine cannot be opened; or, from the ``with`` block, a commit failed.
-
+        StoreError: The engine cannot be opened; or, from the `with` block, a commit failed.
     """
     engine = await _connect_patiently(connect, patience)
     try:

@@ -33,7 +33,6 @@ class LeaseRow:
         fence: Raised by each claim; every commit carries it.
         leader: Host and process id of the leader, or None if it stopped in order or there was none yet.
         seconds: How long the leader may be silent before another process takes over; None if it makes no such promise.
-
     """
 
     commits: int = 0
@@ -69,7 +68,6 @@ class LeaseWatch:
 
     Attributes:
         seconds: Its own lease, for a leader that made no promise.
-
     """
 
     seconds: float
@@ -89,7 +87,6 @@ class LeaseWatch:
             row: The row.
             now: Seconds on our monotonic clock.
             is_free: Whether the lock that a leader's session holds was free, so that we hold it now.
-
         """
         lease = self.seconds if row.seconds is None else row.seconds
         if row != self._seen or not 0 <= now - self._looked < lease / 2:

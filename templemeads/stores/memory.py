@@ -49,6 +49,10 @@ class MemoryStore:
         await trio.lowlevel.checkpoint()
         return count
 
+    def starts(self, peer: Peer, job_id: UUID) -> int:
+        """Return the count (`BoardStore.starts`)."""
+        return self._starts.get((peer.name, peer.zone, job_id.bytes), 0)
+
     def clear_starts(self, peer: Peer, job_id: UUID) -> None:
         """Forget the count (`BoardStore.clear_starts`)."""
         self._starts.pop((peer.name, peer.zone, job_id.bytes), None)

@@ -25,14 +25,13 @@ def open_store(
     """Return what opens the store that a setting names; call it with the agent's name.
 
     Args:
-        setting: ``memory:`` (or None), ``sqlite:///path``, ``postgresql://…``, or the path of an SQLite file as a `Path`.
+        setting: `memory:` (or None), `sqlite:///path`, `postgresql://…`, or the path of an SQLite file as a `Path`.
         patience: Seconds for which a commit is tried again after a failure that may pass.
         lease_seconds: If not None, several processes share the store, as `open_postgresql_store` says.
         on_waiting: Called with the name of the process that leads, while this one waits.
 
     Raises:
         ConfigError: It is no such setting, or cannot be shared.
-
     """
     place = Path(setting) if isinstance(setting, os.PathLike) else parse_store(setting)
     if lease_seconds is not None and not isinstance(place, str):
@@ -65,7 +64,6 @@ def connect(setting: str, agent: str, *, must_exist: bool = False) -> Engine:
     Raises:
         ConfigError: It is no such setting.
         StoreError: It is in use, is not there, or cannot be opened.
-
     """
     place = parse_store(setting)
     if place is None:

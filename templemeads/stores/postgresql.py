@@ -2,7 +2,7 @@
 
 The driver cannot run under trio, so it runs in group commit's worker thread. One commit is one transaction of a few
 statements over arrays, sent in a pipeline: one round trip, whatever the number of jobs. Durability is that of the server
-(``synchronous_commit`` and the like are left as they are set).
+(`synchronous_commit` and the like are left as they are set).
 
 Three things keep what was confirmed safe. A lock in the database keeps a second agent of the same name out. Each commit
 carries its number and the fence of its process (`lease`), and a transaction with any other number than the next one, or an
@@ -11,7 +11,7 @@ the last commit was made, or whether the server went back behind what it had con
 
 With a lease, several processes of one name can open the store (`PostgresqlEngine.try_to_lead`): one leads, the others wait.
 
-Needs the extra ``postgresql``.
+Needs the extra `postgresql`.
 """
 
 from __future__ import annotations
@@ -242,7 +242,6 @@ class PostgresqlEngine:
         Raises:
             StoreBusyError: The server cannot be reached, or takes no writes, at the moment.
             StoreError: It cannot be used.
-
         """
         assert self._watch is not None
         if self._connection.broken or self._connection.closed:
@@ -455,7 +454,7 @@ def connect_postgresql(
     """Open the rows of an agent; the tables are made if they are not there.
 
     Args:
-        url: ``postgresql://user@host/database``, with any parameters that libpq knows; several hosts may be named.
+        url: `postgresql://user@host/database`, with any parameters that libpq knows; several hosts may be named.
         agent: The agent's name.
         must_exist: Refuse when there are no rows of this agent yet.
         lease_seconds: If not None, it is only connected, and may lead when `PostgresqlEngine.try_to_lead` says so.
@@ -463,7 +462,6 @@ def connect_postgresql(
     Raises:
         StoreBusyError: The server does not answer, or takes no writes, at the moment.
         StoreError: It cannot be used.
-
     """
     if psycopg is None:
         raise StoreError(
@@ -492,9 +490,8 @@ async def open_postgresql_store(
         on_waiting: Called with the name of the process that leads, when the waiting begins and when that changes.
 
     Raises:
-        StoreError: It is in use, newer than this software, or cannot be opened; or, from the ``with`` block, a commit
+        StoreError: It is in use, newer than this software, or cannot be opened; or, from the `with` block, a commit
             failed, or another process has taken over.
-
     """
     connect = partial(connect_postgresql, url, agent, lease_seconds=lease_seconds)
     prepare = (

@@ -86,7 +86,6 @@ def read_job(row: JobRow) -> Write:
 
     Raises:
         ValueError: The row is damaged; the message says how.
-
     """
     name, zone, _, deleted, text, _ = row
     try:
@@ -131,7 +130,6 @@ def read_jobs(rows: Iterable[JobRow], store: str) -> list[Write]:
 
     Raises:
         StoreError: A row is damaged; the message says what to do.
-
     """
     jobs = []
     for row in rows:
@@ -169,7 +167,6 @@ class Batch:
         erased: Keys of rows to delete.
         starts: Counts of handler starts to insert or replace.
         cleared: Keys of counts to delete.
-
     """
 
     number: int

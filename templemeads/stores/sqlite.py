@@ -1,6 +1,6 @@
 """Boards in an SQLite file, for one process at a time.
 
-All access goes through one connection in one worker thread, with a write-ahead log and ``synchronous=FULL``. The locks of
+All access goes through one connection in one worker thread, with a write-ahead log and `synchronous=FULL`. The locks of
 `files` keep a second agent out: SQLite's own locking would let it in between two commits, and versions before 3.51.3 can
 corrupt a write-ahead log that two connections use. Other programs may read the file, and may hold it locked for a while.
 """
@@ -177,8 +177,7 @@ async def open_sqlite_store(
 
     Raises:
         StoreError: The file is in use, is no store of this agent, is newer than this software, is damaged, or cannot be
-            opened; or, from the ``with`` block, a commit failed.
-
+            opened; or, from the `with` block, a commit failed.
     """
     async with open_engine(lambda: connect_sqlite(path, agent), patience=patience) as store:
         yield store
@@ -195,7 +194,6 @@ def connect_sqlite(path: Path, agent: str, *, must_exist: bool = False) -> Sqlit
     Raises:
         StoreBusyError: Another process holds it locked at the moment.
         StoreError: It cannot be used.
-
     """
     lock = FileLock(path, must_exist=must_exist)
     try:

@@ -33,7 +33,6 @@ class BoardStore(Protocol):
 
         Raises:
             StoreError: They cannot be read.
-
         """
 
     def write(self, changes: Sequence[Write | Erase]) -> int:
@@ -41,7 +40,6 @@ class BoardStore(Protocol):
 
         Raises:
             StoreError: A commit has failed before, so the store takes no more changes.
-
         """
 
     def is_committed(self, ticket: int) -> bool:
@@ -52,7 +50,6 @@ class BoardStore(Protocol):
 
         Raises:
             StoreError: They never will be.
-
         """
 
     async def count_start(self, peer: Peer, job_id: UUID) -> int:
@@ -63,8 +60,10 @@ class BoardStore(Protocol):
 
         Raises:
             StoreError: The count cannot be committed.
-
         """
+
+    def starts(self, peer: Peer, job_id: UUID) -> int:
+        """Return how many calls of a job's handler are counted."""
 
     def clear_starts(self, peer: Peer, job_id: UUID) -> None:
         """Forget the count, because the handler was left in good order (it was cancelled, or never called)."""
@@ -85,7 +84,6 @@ class StoreStatistics:
         problem: Why commits have to wait at the moment, or None.
         fence: How often a process has begun to lead with this store, the present one included; None where that is not
             counted.
-
     """
 
     waiting: int = 0
@@ -97,12 +95,11 @@ class StoreStatistics:
 
 
 class OpenStore(Protocol):
-    """Opens the store of an agent for as long as a ``with`` block lasts."""
+    """Opens the store of an agent for as long as a `with` block lasts."""
 
     def __call__(self, agent: str) -> AbstractAsyncContextManager[BoardStore]:
         """Open the store of the agent with this name.
 
         Raises:
             StoreError: It is in use, or belongs to another agent, or cannot be read.
-
         """

@@ -24,12 +24,11 @@ class Entry:
 
     Attributes:
         id: The job's id; of a damaged row, whatever is there.
-        peer: The peer on whose board it is, as ``name@zone``.
+        peer: The peer on whose board it is, as `name@zone`.
         job: The job, or None if the row is damaged.
         deleted: Whether the row only remembers that the job was deleted.
         starts: How many times its handler was called without an end.
         problem: What is wrong with the row, or None.
-
     """
 
     id: str
@@ -68,14 +67,13 @@ def drop(engine: Engine, job_id: str, peer: str | None = None) -> list[str]:
     Args:
         engine: The store.
         job_id: The id, or its beginning, as `Entry.id` has it.
-        peer: Only from the board of this peer (``name@zone``); None stands for every board.
+        peer: Only from the board of this peer (`name@zone`); None stands for every board.
 
     Returns:
         What was removed, in words.
 
     Raises:
         StoreError: There is no such job, or several begin so, or the store cannot be written.
-
     """
     wanted = job_id.lower()
     rows = [row for row in engine.job_rows() if job_id_of(row).startswith(wanted)] if wanted else []
@@ -98,7 +96,6 @@ def copy(source: Engine, target: Engine) -> int:
 
     Raises:
         StoreError: A row of the source is damaged, the target holds jobs already, or cannot be written.
-
     """
     jobs: Sequence[JobRow] = source.job_rows()
     starts: Sequence[StartRow] = source.start_rows()

@@ -29,7 +29,6 @@ class Candidate(Protocol):
         Raises:
             StoreBusyError: It cannot be found out at the moment.
             StoreError: It never will be.
-
         """
 
     def interrupt(self) -> None:
@@ -48,7 +47,6 @@ async def wait_to_lead(
 
     Raises:
         StoreError: The database cannot be reached, or not be used.
-
     """
     turn = _Turn(candidate)
     async with trio.open_nursery() as nursery:

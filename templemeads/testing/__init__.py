@@ -1,7 +1,7 @@
 """Tools for testing agents and handlers: strategies for Hypothesis, and networks of agents in one process.
 
-Strategies need the extra ``testing``: ``pip install templemeads[testing]``. Once that is installed,
-Hypothesis knows the types of the grammar by itself, and ``st.from_type(UserIdentifier)`` works without
+Strategies need the extra `testing`: `pip install templemeads[testing]`. Once that is installed,
+Hypothesis knows the types of the grammar by itself, and `st.from_type(UserIdentifier)` works without
 importing anything from here.
 """
 
@@ -11,20 +11,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from templemeads.testing._handlers import HandlerError as HandlerError
-    from templemeads.testing._handlers import check_handler as check_handler
-    from templemeads.testing._instructions import commands as commands
-    from templemeads.testing._instructions import instructions as instructions
-    from templemeads.testing._instructions import notifications as notifications
-    from templemeads.testing._instructions import results as results
-    from templemeads.testing._instructions import results_of as results_of
-    from templemeads.testing._jobs import envelopes as envelopes
-    from templemeads.testing._jobs import histories as histories
-    from templemeads.testing._jobs import jobs as jobs
-    from templemeads.testing._misses import STRANGERS as STRANGERS
-    from templemeads.testing._misses import edited as edited
-    from templemeads.testing._misses import near_misses as near_misses
-    from templemeads.testing._misses import strategy_of as strategy_of
+    from ._handlers import HandlerError as HandlerError
+    from ._handlers import check_handler as check_handler
+    from ._instructions import commands as commands
+    from ._instructions import instructions as instructions
+    from ._instructions import notifications as notifications
+    from ._instructions import results as results
+    from ._instructions import results_of as results_of
+    from ._jobs import envelopes as envelopes
+    from ._jobs import histories as histories
+    from ._jobs import jobs as jobs
+    from ._misses import STRANGERS as STRANGERS
+    from ._misses import edited as edited
+    from ._misses import near_misses as near_misses
+    from ._misses import strategy_of as strategy_of
 
 _HOMES = {
     "HandlerError": "_handlers",

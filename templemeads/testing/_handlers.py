@@ -19,18 +19,18 @@ import trio
 import trio.testing
 from hypothesis import HealthCheck, Phase, given, settings
 
-from templemeads.agent.handlers import Handlers
-from templemeads.errors import JobError, ParseError, RefusedError
-from templemeads.grammar import find_instruction, instructions
-from templemeads.jobs.job import Job, Status
-from templemeads.testing._jobs import envelopes
+from ..agent.handlers import Handlers
+from ..errors import JobError, ParseError, RefusedError
+from ..grammar import find_instruction, instructions
+from ..jobs.job import Job, Status
+from ._jobs import envelopes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from templemeads.agent.envelope import Envelope
-    from templemeads.agent.handlers import Handler
-    from templemeads.grammar import Instruction
+    from ..agent.envelope import Envelope
+    from ..agent.handlers import Handler
+    from ..grammar import Instruction
 
 DEFAULT_EXAMPLES = 100
 """Jobs that a handler is tried with, shared among its instructions."""
@@ -61,7 +61,7 @@ def check_handler(
     A plain function for use in a test. Time is trio's mock clock, so a handler that sleeps costs nothing.
 
     Args:
-        handler: The handler. If it remembers what it was asked, pass ``factory`` instead.
+        handler: The handler. If it remembers what it was asked, pass `factory` instead.
         factory: Makes a new handler for each job, so that no job is affected by another.
         only: Classes or keywords of the instructions to try. Left out, those of a `Handlers` table, and all for
             any other handler.
@@ -73,7 +73,7 @@ def check_handler(
 
     Raises:
         HandlerError: The handler broke a rule; Hypothesis has shrunk the job to the simplest that shows it.
-        TypeError: Neither or both of ``handler`` and ``factory`` were given, or the handler is not async.
+        TypeError: Neither or both of `handler` and `factory` were given, or the handler is not async.
     """
     make: Callable[[], Handler]
     if factory is None:

@@ -1,6 +1,6 @@
 """What Hypothesis calls when it is imported where templemeads is installed.
 
-It makes ``st.from_type(UserIdentifier)`` and its like work. Strategies themselves are built, and their
+It makes `st.from_type(UserIdentifier)` and its like work. Strategies themselves are built, and their
 modules imported, only when somebody asks for one.
 """
 
@@ -33,13 +33,13 @@ def register() -> None:
     """Tell Hypothesis how to make each type of the grammar."""
     from hypothesis import strategies as st
 
-    from templemeads import grammar
+    from .. import grammar
 
     for kind in (*(getattr(grammar, name) for name in _TYPES), *grammar.instructions()):
         st.register_type_strategy(kind, _strategy)
 
 
 def _strategy(kind: type[Any]) -> SearchStrategy[Any]:
-    from templemeads.testing._misses import strategy_of
+    from ._misses import strategy_of
 
     return strategy_of(kind)

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from templemeads import grammar as g
-from templemeads.grammar.events import EVENTS
-from templemeads.grammar.notifications import Forward
-from templemeads.grammar.results import NONE, QUOTAS_BY_VOLUME, result_class
-from templemeads.testing import strategies as values
+from .. import grammar as g
+from ..grammar.events import EVENTS
+from ..grammar.notifications import Forward
+from ..grammar.results import NONE, QUOTAS_BY_VOLUME, result_class
+from . import strategies as values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -70,9 +70,8 @@ def instructions(
         portal: Name of the portal that everything in them belongs to; any if left out.
 
     Raises:
-        ParseError: A keyword in ``only`` is none.
-        ValueError: ``only`` is empty.
-
+        ParseError: A keyword in `only` is none.
+        ValueError: `only` is empty.
     """
     if only is None:
         rows = g.instructions()
@@ -117,7 +116,6 @@ def commands(
         only: Classes or keywords of instructions to choose from; all if left out.
         portal_rule: Whether identifiers belong to the first agent of the path, as they must in commands from
             outside of the network.
-
     """
 
     def command(asked: g.Instruction) -> st.SearchStrategy[g.Command]:
@@ -138,11 +136,10 @@ def results(type_name: str) -> st.SearchStrategy[Any]:
     """Values of a result type.
 
     Args:
-        type_name: Its name on the wire, such as ``Vec<UserMapping>``.
+        type_name: Its name on the wire, such as `Vec<UserMapping>`.
 
     Raises:
         ValueError: There is no such type.
-
     """
     if type_name == NONE:
         return st.none()
@@ -165,7 +162,6 @@ def notifications(*, forwards: bool = True) -> st.SearchStrategy[g.Notification]
 
     Args:
         forwards: Whether some may be passed on inside of others.
-
     """
     events: st.SearchStrategy[Any] = st.sampled_from(EVENTS).flatmap(
         lambda event: st.builds(event, BY_TYPE[event.subject]())

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from hypothesis import strategies as st
 
-from templemeads.agent.envelope import Envelope
-from templemeads.jobs.commands import Delete, Put, Sync, Update
-from templemeads.jobs.error_info import ErrorInfo
-from templemeads.jobs.job import Job, Status
-from templemeads.testing import strategies as values
-from templemeads.testing._instructions import commands, results_of
+from ..agent.envelope import Envelope
+from ..jobs.commands import Delete, Put, Sync, Update
+from ..jobs.error_info import ErrorInfo
+from ..jobs.job import Job, Status
+from . import strategies as values
+from ._instructions import commands, results_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from templemeads.grammar import Command, Instruction
+    from ..grammar import Command, Instruction
 
 NOW = 1_800_000_000
 """Unix time of the first steps of the jobs that are drawn."""

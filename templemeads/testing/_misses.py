@@ -7,9 +7,9 @@ from typing import Any, Protocol
 from hypothesis import reject
 from hypothesis import strategies as st
 
-from templemeads.errors import ParseError
-from templemeads.grammar import Command, Instruction, Notification
-from templemeads.testing._instructions import BY_TYPE, commands, instructions, notifications
+from ..errors import ParseError
+from ..grammar import Command, Instruction, Notification
+from ._instructions import BY_TYPE, commands, instructions, notifications
 
 _MOST_EDITS = 4
 
@@ -38,7 +38,6 @@ def edited(texts: st.SearchStrategy[str], *, edits: int = 1) -> st.SearchStrateg
     Args:
         texts: The texts to change.
         edits: How many changes.
-
     """
     for _ in range(edits):
         texts = texts.flatmap(_edit)
@@ -67,12 +66,11 @@ def _edit(text: str) -> st.SearchStrategy[str]:
 def near_misses(
     kind: type[Parsed], *, values: st.SearchStrategy[Any] | None = None
 ) -> st.SearchStrategy[str]:
-    """Texts that ``kind.parse`` refuses although little is wrong with them.
+    """Texts that `kind.parse` refuses although little is wrong with them.
 
     Args:
         kind: A type of the grammar, such as `UserIdentifier`, `AddUser` or `Command`.
         values: Where the right texts come from, if not from the ordinary strategy of the type.
-
     """
     return _near_misses(kind, strategy_of(kind) if values is None else values)
 
@@ -102,7 +100,6 @@ def strategy_of(kind: type[Any]) -> st.SearchStrategy[Any]:
 
     Raises:
         TypeError: There is none.
-
     """
     if kind in BY_TYPE:
         return BY_TYPE[kind]()

@@ -17,13 +17,14 @@ import trio
 
 from paddington import ServiceConfig, open_service
 from paddington.testing import MemoryNetwork
-from templemeads.agent.agent import Agent, open_agent, refuse_every_job
-from templemeads.agent.handlers import Handler
-from templemeads.agent_type import AgentType
-from templemeads.config import AgentConfig
-from templemeads.limits import Limits
-from templemeads.operations.notifications import NotificationHandler
-from templemeads.stores.store import OpenStore
+
+from ..agent.agent import Agent, open_agent, refuse_every_job
+from ..agent.handlers import Handler
+from ..agent_type import AgentType
+from ..config import AgentConfig
+from ..limits import Limits
+from ..operations.notifications import NotificationHandler
+from ..stores.store import OpenStore
 
 EPOCH: Final = 1_800_000_000.0
 """Unix time at which the calendar of a test network stands when trio's clock stands at 0."""
@@ -108,7 +109,7 @@ async def open_chain(
     network: MemoryNetwork | None = None,
     on_notification: NotificationHandler | None = None,
 ) -> AsyncIterator[Chain]:
-    """Run agents in a row for as long as the ``with`` block lasts, connected with each other when it begins.
+    """Run agents in a row for as long as the `with` block lasts, connected with each other when it begins.
 
     Args:
         names: Their names, at least two.

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
 
-    from templemeads.agent.handlers import Handler
-    from templemeads.testing.networks import Chain
+    from ..agent.handlers import Handler
+    from .networks import Chain
 
 _FIXTURES = frozenset({"agent_pair", "agent_chain"})
 
@@ -32,7 +32,7 @@ def agent_pair() -> Callable[[Handler], AbstractAsyncContextManager[Chain]]:
     ...         job = await chain.first.submit("portal.cluster add_user fred.proj.portal")
     ...         assert (await job.wait()).result() == UserMapping.parse("fred.proj.portal:fred:proj")
     """
-    from templemeads.testing.networks import open_chain
+    from .networks import open_chain
 
     return lambda handler, **options: open_chain("portal", "cluster", handler=handler, **options)
 
@@ -45,7 +45,7 @@ def agent_chain() -> Callable[..., AbstractAsyncContextManager[Chain]]:
     ...     async with agent_chain("portal", "clusters", "shared", handler=handler) as chain:
     ...         job = await chain.first.submit(f"{chain.path} add_user fred.proj.portal")
     """
-    from templemeads.testing.networks import open_chain
+    from .networks import open_chain
 
     return open_chain
 

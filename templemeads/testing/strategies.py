@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from hypothesis import strategies as st
 
-from templemeads import grammar as g
-from templemeads.grammar.forms import U64_MAX
-from templemeads.grammar.timestamps import EARLIEST_SECOND, LATEST_SECOND, NANOSECONDS
+from .. import grammar as g
+from ..grammar.forms import U64_MAX
+from ..grammar.timestamps import EARLIEST_SECOND, LATEST_SECOND, NANOSECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +30,7 @@ _LABEL = string.ascii_lowercase + string.digits + "-"
 
 
 def _joined(first: str, rest: str, *, most: int) -> st.SearchStrategy[str]:
-    """Texts of which the first character is one of ``first`` and all others of ``rest``."""
+    """Texts of which the first character is one of `first` and all others of `rest`."""
     return st.builds(str.__add__, st.sampled_from(first), st.text(rest, max_size=most - 1))
 
 
@@ -114,7 +114,6 @@ def destinations(
         first: Name of the first agent, if it matters.
         min_agents: The shortest path; at least 2.
         max_agents: The longest.
-
     """
     agents = st.lists(names(max_size=12), min_size=min_agents, max_size=max_agents, unique=True)
     if first is None:
@@ -225,7 +224,7 @@ def project_templates() -> st.SearchStrategy[g.ProjectTemplate]:
 
 
 def domain_patterns() -> st.SearchStrategy[g.DomainPattern]:
-    """Domains, ``*.`` and a domain, addresses."""
+    """Domains, `*.` and a domain, addresses."""
     return st.builds(g.DomainPattern, domains() | domains().map("*.{}".format) | addresses())
 
 
@@ -257,7 +256,6 @@ def award_details(*, free_text: st.SearchStrategy[str] | None = None) -> st.Sear
     Args:
         free_text: What names, descriptions, roles and the like are drawn from. Left out, it is text without
             runs of blanks, which a command carries unchanged.
-
     """
     words = texts().map(_squeezed) if free_text is None else free_text
     link = st.none() | st.builds(

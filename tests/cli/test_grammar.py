@@ -1,4 +1,4 @@
-"""``templemeads grammar`` and ``templemeads parse``."""
+"""`templemeads grammar` and `templemeads parse`."""
 
 import json
 

@@ -155,7 +155,7 @@ def test_completion_knows_commands_and_options():
     [
         (["statsu"], "Did you mean status"),
         (["client", "addd"], "Did you mean add"),
-        (["frobnicate"], "There are: client, "),
+        (["frobnicate"], "There are: bridge, "),
     ],
 )
 def test_an_unknown_command_is_refused_with_the_one_that_was_meant(words, advice):

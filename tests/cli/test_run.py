@@ -1,4 +1,4 @@
-"""``run``: in this process where nothing is served, in real processes where it is. These are few, since they are slow."""
+"""`run`: in this process where nothing is served, in real processes where it is. These are few, since they are slow."""
 
 import json
 import os

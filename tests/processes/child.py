@@ -3,8 +3,8 @@
     python -m tests.processes.child CONFIG LEDGER
 
 On standard input come jobs as JSON, one a line, to be put; on standard output goes, one JSON object a line, what became
-of them: ``{"up": port}``, ``{"accepted": id}``, ``{"told": id, "state": …, "result": …}``, ``{"refused": id, "reason": …}``.
-Handlers write each call to the ledger, which outlives them: ``{"begun": id, …}`` and ``{"ended": id, …}``.
+of them: `{"up": port}`, `{"accepted": id}`, `{"told": id, "state": …, "result": …}`, `{"refused": id, "reason": …}`.
+Handlers write each call to the ledger, which outlives them: `{"begun": id, …}` and `{"ended": id, …}`.
 """
 
 from __future__ import annotations
@@ -47,11 +47,13 @@ def note(ledger: Path, **line: Any) -> None:
 
 
 def handler_with(ledger: Path, name: str) -> Handler:
-    """Make a handler that works as long as the user's name says: ``w250`` is a quarter of a second, ``s…`` shields."""
+    """Make a handler that works as long as the user's name says: `w250` is 250 ms, `s…` shields, `x…` exits."""
 
     async def handle(envelope: Envelope) -> Job:
         job, user = envelope.job, envelope.job.instruction.user.username
         note(ledger, begun=str(job.id))
+        if user.startswith("x"):
+            os._exit(9)
         with trio.CancelScope(shield=user.startswith("s")):
             await trio.sleep(int(user[1:].split("n")[0]) / 1000)
         result = f"{name} {os.getpid()} {time.monotonic()}"

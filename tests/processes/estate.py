@@ -144,9 +144,9 @@ class Estate:
 
     # -- jobs -----------------------------------------------------------------------------------------------------------
 
-    async def put(self, milliseconds: int, *, shielded: bool = False) -> Entry:
+    async def put(self, milliseconds: int, *, shielded: bool = False, deadly: bool = False) -> Entry:
         """Put a job whose handler works for a while."""
-        kind, number = "s" if shielded else "w", len(self.entries)
+        kind, number = "s" if shielded else "x" if deadly else "w", len(self.entries)
         path = ".".join(self.names)
         job = Job.parse(
             f"{path} add_user {kind}{milliseconds}n{number}.proj.{self.names[0]}", lifetime=LIFETIME

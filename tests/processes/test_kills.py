@@ -120,3 +120,20 @@ async def test_a_third_signal_ends_a_process_whose_handler_shields_itself(tmp_pa
         await estate.wait_begun(entry)
         with trio.fail_after(30):
             assert await estate.terminate("shared", times=3, pause=0.3) == -15
+
+
+async def test_a_job_that_ends_the_process_is_started_three_times_and_no_more(tmp_path):
+    async with open_estate(tmp_path, "waldur", "shared") as estate:
+        good = await estate.put(1_500)
+        await estate.wait_begun(good)
+        bad = await estate.put(0, deadly=True)
+        for _ in range(3):
+            with trio.fail_after(30):
+                assert await estate.processes["shared"].wait() == 9
+            await estate.start("shared")
+        await estate.wait_all_told()
+        assert estate.processes["shared"].poll() is None
+        state, message = bad.told[0]
+        assert state == "Error"
+        assert "was started 3 times and the process of shared died each time" in message
+        assert good.told[0][0] == "Complete"  # though it was running each time when the process died

@@ -18,7 +18,7 @@ NAMES = ("mallory", "portal", "middle", "cluster", "nobody")
 
 
 def paths_without_a_right_to_speak(here, kind):
-    """Paths on which mallory, seen from ``here``, is not the neighbour that such a command comes from."""
+    """Paths on which mallory, seen from `here`, is not the neighbour that such a command comes from."""
     paths = [f"{a}.{b}" for a in NAMES for b in NAMES if a != b]
     paths += [f"{a}.{b}.{c}" for a in NAMES for b in NAMES for c in NAMES if len({a, b, c}) == 3]
     paths += [f"mallory.nobody.{here}", f"{here}.nobody.mallory", f"mallory.{here}.mallory", f"{here}.{here}"]

@@ -67,7 +67,6 @@ class Cluster:
     Attributes:
         directory: Where everything of it is.
         inside: The words before a program that shall run in its namespace.
-
     """
 
     directory: Path

@@ -138,6 +138,9 @@ class Store:
         await self.wait_committed(self.ticket)
         return 1
 
+    def starts(self, peer: Peer, job_id: UUID) -> int:
+        return 0
+
     def clear_starts(self, peer: Peer, job_id: UUID) -> None:
         pass
 

@@ -1,6 +1,6 @@
 """Thousands of scripted disasters, played by real agents on a mock clock.
 
-The ordinary run plays the same scripts each time. ``make soak`` draws new ones for as long as it is told to.
+The ordinary run plays the same scripts each time. `make soak` draws new ones for as long as it is told to.
 """
 
 import faulthandler

@@ -167,7 +167,7 @@ class Line:
         return not any(way.ended or way.swallows for way in self.ways)
 
     def cut(self, *, late: bool) -> None:
-        """End it: at once, or (``late``) after what is under way has arrived."""
+        """End it: at once, or (`late`) after what is under way has arrived."""
         for way in self.ways:
             way.close(broken=not late)
 

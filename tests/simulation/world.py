@@ -61,7 +61,7 @@ class Work:
     Attributes:
         seconds: How long it works.
         reports: How many times it reports progress meanwhile.
-        ending: ``value``, ``error`` or ``raise``.
+        ending: `value`, `error` or `raise`.
         cleanup: Seconds of shielded clean-up when it is cancelled.
     """
 

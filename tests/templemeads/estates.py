@@ -1,6 +1,6 @@
 """A network of exchanges without tasks, clocks or sockets: every event is a call, so every order of events can be tried.
 
-The four agents ``waldur.brics.notebook.shared`` stand in a row. What an agent has decided is on its disk only after
+The four agents `waldur.brics.notebook.shared` stand in a row. What an agent has decided is on its disk only after
 `Estate.sync`, and only then goes out; a crash loses the rest. Lines keep their order and can be cut at any moment.
 """
 

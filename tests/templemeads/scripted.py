@@ -52,7 +52,7 @@ async def open_scripted(
     store: OpenStore | None = None,
     before: object = None,
 ) -> AsyncIterator[tuple[Agent, ScriptedPeer]]:
-    """Run the agent ``cluster`` with one peer that is scripted; ``before`` is called with the agent first."""
+    """Run the agent `cluster` with one peer that is scripted; `before` is called with the agent first."""
     network = MemoryNetwork()
     service = ServiceConfig.create("cluster", port=6501)
     invite = service.add_client(name, "127.0.0.1", type=declared)

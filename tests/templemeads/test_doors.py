@@ -1,7 +1,7 @@
 """What the packages show, and what looking at it loads."""
 
 import ast
-import importlib
+import importlib.util
 import inspect
 import pydoc
 import subprocess
@@ -20,7 +20,7 @@ HANDLERS = "from templemeads import Agent, AgentConfig, Handlers, Job, open_agen
 
 
 def seen_by_type_checkers(package: ModuleType) -> dict[str, str]:
-    """Give the public names that the source imports, with the module of each."""
+    """Return the public names that the source imports, with the module of each."""
     tree = ast.parse(Path(package.__file__ or "").read_text())
     found = {}
     for node in ast.walk(tree):
@@ -30,7 +30,7 @@ def seen_by_type_checkers(package: ModuleType) -> dict[str, str]:
             "paddington.lazy",
             "lazy",
         }:
-            home = f"{package.__name__}.{node.module}" if node.level else node.module
+            home = importlib.util.resolve_name("." * node.level + node.module, package.__name__)
             found |= {alias.asname or alias.name: home for alias in node.names}
     return found
 
@@ -43,7 +43,7 @@ def run(code: str) -> subprocess.CompletedProcess[str]:
 
 
 def fresh(code: str) -> str:
-    """Give what the code prints."""
+    """Return what the code prints."""
     ended = run(code)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout

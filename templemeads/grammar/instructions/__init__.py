@@ -1,6 +1,7 @@
 """The rows of the table of instructions, one module for each family; imported in the order of the page."""
 
 # isort: off
+from __future__ import annotations
 from .carrying import (
     Submit,
 )

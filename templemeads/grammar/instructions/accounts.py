@@ -1,8 +1,10 @@
 """Projects and users, at a system."""
 
-from templemeads.grammar.identifiers import ProjectIdentifier, UserIdentifier
-from templemeads.grammar.reading import Cut
-from templemeads.grammar.table import Instruction, check_path, instruction
+from __future__ import annotations
+
+from ..identifiers import ProjectIdentifier, UserIdentifier
+from ..reading import Cut
+from ..table import Instruction, check_path, instruction
 
 
 @instruction("add_project", Cut.REST, result="ProjectMapping", owner="project")
@@ -161,7 +163,7 @@ class GetProjectDirs(Instruction):
 
 @instruction("update_homedir", Cut.WORDS, result="String", owner="user")
 class UpdateHomedir(Instruction):
-    """Tell the home directory of a user. The path is unchecked: it may be relative or hold ``..``."""
+    """Tell the home directory of a user. The path is unchecked: it may be relative or hold `..`."""
 
     user: UserIdentifier
     path: str

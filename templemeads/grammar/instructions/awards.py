@@ -1,9 +1,11 @@
 """Awards and projects, at a portal."""
 
-from templemeads.grammar.awards import AwardDetails
-from templemeads.grammar.identifiers import PortalIdentifier, ProjectIdentifier
-from templemeads.grammar.reading import Cut
-from templemeads.grammar.table import Instruction, instruction
+from __future__ import annotations
+
+from ..awards import AwardDetails
+from ..identifiers import PortalIdentifier, ProjectIdentifier
+from ..reading import Cut
+from ..table import Instruction, instruction
 
 
 @instruction(

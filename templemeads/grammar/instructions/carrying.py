@@ -3,10 +3,12 @@
 The last agent of the path unpacks what is inside and puts it as a job of its own.
 """
 
-from templemeads.errors import ParseError
-from templemeads.grammar.destinations import Destination
-from templemeads.grammar.reading import Cut
-from templemeads.grammar.table import MAX_DEPTH, NOBODY, Instruction, instruction
+from __future__ import annotations
+
+from ...errors import ParseError
+from ..destinations import Destination
+from ..reading import Cut
+from ..table import MAX_DEPTH, NOBODY, Instruction, instruction
 
 
 @instruction("submit", Cut.WORDS_THEN_REST, result=None, owner=NOBODY)

@@ -1,10 +1,12 @@
 """Limits and quotas."""
 
-from templemeads.grammar.identifiers import ProjectIdentifier, UserIdentifier
-from templemeads.grammar.reading import Cut
-from templemeads.grammar.storage import QuotaLimit, Volume
-from templemeads.grammar.table import Instruction, instruction
-from templemeads.grammar.usage import Usage
+from __future__ import annotations
+
+from ..identifiers import ProjectIdentifier, UserIdentifier
+from ..reading import Cut
+from ..storage import QuotaLimit, Volume
+from ..table import Instruction, instruction
+from ..usage import Usage
 
 
 @instruction("set_limit", Cut.WORDS_THEN_REST, result="Usage", owner="project")

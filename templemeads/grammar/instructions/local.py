@@ -1,11 +1,13 @@
 """Local work: between an instance and its account, filesystem and scheduler agents."""
 
-from templemeads.grammar.dates import DateRange
-from templemeads.grammar.mappings import ProjectMapping, UserMapping
-from templemeads.grammar.reading import Cut
-from templemeads.grammar.storage import QuotaLimit, Volume
-from templemeads.grammar.table import Instruction, instruction
-from templemeads.grammar.usage import Usage
+from __future__ import annotations
+
+from ..dates import DateRange
+from ..mappings import ProjectMapping, UserMapping
+from ..reading import Cut
+from ..storage import QuotaLimit, Volume
+from ..table import Instruction, instruction
+from ..usage import Usage
 
 
 @instruction("add_local_project", Cut.REST, result="None", owner="mapping")
@@ -107,7 +109,7 @@ class GetLocalStorageReport(Instruction):
 
 @instruction("set_local_limit", Cut.WORDS, result="Usage", owner="mapping")
 class SetLocalLimit(Instruction):
-    """Limit the computing time of a local project. One word is read: ``2 hours`` are 2 seconds."""
+    """Limit the computing time of a local project. One word is read: `2 hours` are 2 seconds."""
 
     mapping: ProjectMapping
     limit: Usage

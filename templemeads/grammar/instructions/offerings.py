@@ -1,8 +1,10 @@
 """Offerings, between a bridge and its portal."""
 
-from templemeads.grammar.destinations import Destinations
-from templemeads.grammar.reading import Cut
-from templemeads.grammar.table import NOBODY, Instruction, instruction
+from __future__ import annotations
+
+from ..destinations import Destinations
+from ..reading import Cut
+from ..table import NOBODY, Instruction, instruction
 
 
 @instruction("sync_offerings", Cut.REST, result="Destinations", owner=NOBODY)

@@ -1,9 +1,11 @@
 """Reports."""
 
-from templemeads.grammar.dates import DateRange
-from templemeads.grammar.identifiers import PortalIdentifier, ProjectIdentifier
-from templemeads.grammar.reading import Cut
-from templemeads.grammar.table import Instruction, instruction
+from __future__ import annotations
+
+from ..dates import DateRange
+from ..identifiers import PortalIdentifier, ProjectIdentifier
+from ..reading import Cut
+from ..table import Instruction, instruction
 
 
 @instruction("get_usage_report", Cut.WORDS, result="ProjectUsageReport", owner="project", default="this_week")

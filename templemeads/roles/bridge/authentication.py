@@ -21,7 +21,7 @@ from ...errors import TemplemeadsError
 from .signatures import Call, tag
 
 DATE_SECONDS: Final = 5.0
-"""How far the header ``Date`` of a request may be from the bridge's clock, in either direction."""
+"""How far the header `Date` of a request may be from the bridge's clock, in either direction."""
 
 NONCE_SECONDS: Final = 30.0
 """How long a nonce is remembered: longer than a request with its date can be replayed."""
@@ -48,7 +48,6 @@ class ApiKey:
         name: What the key is called in logs and in the audit trail.
         data: 32 bytes.
         scopes: What its holder may do.
-
     """
 
     name: str
@@ -62,7 +61,6 @@ class RejectedError(TemplemeadsError):
     Attributes:
         status: The HTTP status.
         reason: Why, for the log of the bridge; strangers are not told.
-
     """
 
     def __init__(self, status: int, reason: str) -> None:
@@ -78,7 +76,6 @@ class Authenticator:
     Attributes:
         keys: The keys that count; during a rotation the old and the new one.
         max_nonces: How many nonces are remembered; when there are more, the oldest is forgotten.
-
     """
 
     keys: Sequence[ApiKey]
@@ -91,7 +88,7 @@ class Authenticator:
         """Return the key with which a request was signed.
 
         Args:
-            method: ``get`` or ``post``.
+            method: `get` or `post`.
             function: Name of the endpoint.
             headers: The headers, with names in lower case.
             body: The body as it was sent.
@@ -99,7 +96,6 @@ class Authenticator:
 
         Raises:
             RejectedError: The request is not signed with one of the keys, or not now, or not for the first time.
-
         """
         version = _version(headers.get("x-openportal-signature-version"))
         authorization = headers.get("authorization")

@@ -102,6 +102,7 @@ class Bridge:
         unix_time: Seconds since 1970 UTC, by which the dates of requests are judged.
 
     Attributes:
+        hosts_virtual_agents: Tells the agent that it answers to the names of what is offered.
         handlers: Further handlers of the bridge agent; a user's own can be added.
         url: Where the HTTP server listens, once it does.
 
@@ -150,10 +151,10 @@ class Bridge:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._signal_job, envelope.job)
             self._feed.add("inbox-job", envelope.job.to_json())
-            answered = await self._calls.answer_of(envelope.job)
+            answered = await self._calls.answer_of(envelope.job, envelope.progress)
             nursery.cancel_scope.cancel(reason="the web portal has answered")
         assert answered is not None
-        return answered
+        return envelope.job.ended_as(answered, origin=envelope.recipient, now=self._calls.agent.now())
 
     def _from_portal(self, envelope: Envelope, *, is_portal: bool) -> Job:
         """Run a job that is addressed to the bridge itself: a portal says what it offers."""

@@ -7,7 +7,7 @@ Source: the protocol page *bridge*, section 4.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,6 +15,7 @@ import attrs
 import trio
 
 from paddington import Peer
+from paddington.waiters import Waiters
 
 from ...agent.agent import Agent
 from ...agent_type import AgentType
@@ -37,6 +38,10 @@ SUBMIT_SECONDS: Final = 300.0
 
 DIRECT_SECONDS: Final = 120.0
 """Lifetime of a job for the portal agent itself."""
+
+
+Report = Callable[[str | None], Awaitable[None]]
+"""Takes progress."""
 
 
 class UnavailableError(TemplemeadsError):
@@ -65,7 +70,7 @@ class Calls:
     agent: Agent
     board: WebBoard
     notices: Notices
-    _answered: dict[UUID, trio.Event] = attrs.field(factory=dict, init=False)
+    _answered: dict[UUID, Waiters] = attrs.field(factory=dict, init=False)
 
     async def portal(self) -> AgentPeer:
         """Return the portal agent, after waiting for it a little.
@@ -263,30 +268,38 @@ class Calls:
         return job
 
     async def answer(self, job: Job) -> Answered:
-        """Take an answer of the web portal; the first final one stands."""
+        """Take an answer of the web portal, or its progress; the first final answer stands."""
         answered = self.board.answer(job)
-        if (
-            answered is Answered.TAKEN
-            and job.is_finished
-            and (waiter := self._answered.get(job.id)) is not None
-        ):
-            waiter.set()
+        if answered is Answered.TAKEN and (waiter := self._answered.get(job.id)) is not None:
+            waiter.wake()
+            # The answer is committed before the web portal is told that it was taken.
+            await trio.lowlevel.checkpoint()
+            await self.agent.wait_committed()
         return answered
 
-    async def answer_of(self, job: Job) -> Job:
+    async def answer_of(self, job: Job, report: Report) -> Job:
         """Put a job on the board and wait for its answer; cancelled, it leaves the board.
+
+        Args:
+            job: The job.
+            report: Called with what the web portal says on the way.
 
         Raises:
             RefusedError: It is there already, or too many are.
 
         """
         self.board.add(job)
-        waiter = self._answered[job.id] = trio.Event()
+        waiter = self._answered[job.id] = Waiters()
         try:
-            await waiter.wait()
-            current = self.board.current(job.id)
-            assert current is not None
-            return current
+            seen = job
+            while not seen.is_finished:
+                await waiter.wait()
+                current = self.board.current(job.id)
+                assert current is not None
+                if not current.is_finished:
+                    await report(current.progress)
+                seen = self.board.current(job.id) or current
+            return seen
         finally:
             del self._answered[job.id]
             self.board.remove(job.id)

@@ -1,4 +1,4 @@
-"""The page of a network: three files, served as they are, that read the interface below ``/v1/`` from the browser.
+"""The page of a network: three files, served as they are, that read the interface below `/v1/` from the browser.
 
 The page is the same for everybody and holds nothing; what it shows it asks for with the key that a person logs in with.
 """
@@ -36,7 +36,7 @@ HEADERS: Final[Mapping[str, str]] = {
 
 
 def make_page_routes() -> list[Route]:
-    """Make the routes of the page, below ``/page/``."""
+    """Make the routes of the page, below `/page/`."""
 
     def route(name: str, media_type: str) -> Route:
         content = (files(__package__) / "page" / (name or "index.html")).read_bytes()

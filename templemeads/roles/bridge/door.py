@@ -40,7 +40,6 @@ class Door:
         unix_time: Seconds since 1970 UTC, by which the dates of requests are judged.
         monotonic: Seconds on a clock that never goes back, by which requests are counted.
         trusted_proxy: The proxies that may say whose request they pass on.
-
     """
 
     authenticator: Authenticator
@@ -62,7 +61,7 @@ class Door:
         """Return the key with which a request was signed.
 
         Args:
-            method: ``get`` or ``post``.
+            method: `get` or `post`.
             function: Name of the endpoint.
             headers: The headers, with names in lower case, in the order in which they came.
             body: The body as it was sent.
@@ -70,7 +69,6 @@ class Door:
 
         Raises:
             RejectedError: It is not admitted; the status is 400, 401 or 429.
-
         """
         named = dict(headers)
         forwarded = [value for name, value in headers if name == "x-forwarded-for"]

@@ -25,9 +25,8 @@ class LoggedEvent:
 
     Attributes:
         number: Counts up from 1 within one life of the bridge.
-        kind: ``job``, ``inbox-job`` or ``notification``.
+        kind: `job`, `inbox-job` or `notification`.
         data: A JSON object.
-
     """
 
     number: int
@@ -42,7 +41,6 @@ class EventLog:
     Attributes:
         life: Names the life of the bridge, so that a number of an earlier life is not taken for one of this.
         max_events: How many are remembered.
-
     """
 
     life: str

@@ -28,7 +28,6 @@ class BridgeFeed(Observer):
     Attributes:
         log: The events.
         is_closing: Whether no more events will come.
-
     """
 
     def __init__(self, name: str, life: str, wait_committed: Callable[[], Awaitable[None]]) -> None:

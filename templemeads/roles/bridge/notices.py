@@ -23,7 +23,6 @@ class Notices:
         max_notices: How many may wait; when there are more, the oldest is dropped and counted.
         sent: How many the web portal has taken.
         failed: How many it was told of in vain, or were dropped.
-
     """
 
     max_notices: int

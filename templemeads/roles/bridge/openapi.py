@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the interface below ``/v1/``, made from the table of its operations."""
+"""The OpenAPI 3.1 document of the interface below `/v1/`, made from the table of its operations."""
 
 from __future__ import annotations
 
@@ -87,7 +87,6 @@ def make_document(operations: Sequence[Operation]) -> dict[str, Any]:
 
     Args:
         operations: The interface.
-
     """
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:

@@ -26,7 +26,6 @@ class Rates:
     Attributes:
         requests: How many requests of one address are taken in a window.
         addresses: How many addresses are counted at once; when there are more, the oldest count is dropped.
-
     """
 
     requests: int
@@ -39,7 +38,6 @@ class Rates:
         Args:
             address: Whose request it is.
             now: Seconds on a clock that never goes back.
-
         """
         since, count = self._counts.get(address, (now, 0))
         if now - since > WINDOW_SECONDS:
@@ -64,9 +62,8 @@ def caller_of(peer: str, trusted: Addresses | None, forwarded: Sequence[str], re
     Args:
         peer: The address of the TCP connection.
         trusted: The proxies that may name another address; None trusts nobody.
-        forwarded: The values of all ``X-Forwarded-For`` headers, in order.
-        real_ip: The value of ``X-Real-IP``.
-
+        forwarded: The values of all `X-Forwarded-For` headers, in order.
+        real_ip: The value of `X-Real-IP`.
     """
     if trusted is None or not _is_among(peer, trusted):
         return peer

@@ -107,6 +107,7 @@ class BridgeSettings:
             ConfigError: Something is missing or wrong.
 
         """
+        table = {key: value for key, value in table.items() if value is not None}
         reader = TableReader(table, "The configuration, bridge")
         names = [name for name in ("tls_certificate", "tls_key") if reader.has(name)]
         if len(names) == 1:
@@ -130,7 +131,7 @@ class BridgeSettings:
         )
 
     def to_toml(self) -> dict[str, Any]:
-        """Return the table ``[bridge]``."""
+        """Return the table ``[bridge]``; None stands for a key to be left out."""
         optional = {
             "signal_url": self.signal_url,
             "notification_url": self.notification_url,
@@ -142,27 +143,18 @@ class BridgeSettings:
                 None if self.max_notifications == DEFAULT_MAX_NOTIFICATIONS else self.max_notifications
             ),
         }
+        keys = [
+            {"name": key.name, "data": key.data.hex(), "scopes": sorted(scope.value for scope in key.scopes)}
+            for key in self.keys
+        ]
         return {
             "url": self.url,
             "ip": self.ip,
             "port": self.port,
-            **{name: value for name, value in optional.items() if value is not None},
+            **optional,
             "key": {"data": self.key.hex()},
-            **({} if self.previous_key is None else {"previous_key": {"data": self.previous_key.hex()}}),
-            **(
-                {
-                    "keys": [
-                        {
-                            "name": key.name,
-                            "data": key.data.hex(),
-                            "scopes": sorted(scope.value for scope in key.scopes),
-                        }
-                        for key in self.keys
-                    ]
-                }
-                if self.keys
-                else {}
-            ),
+            "previous_key": None if self.previous_key is None else {"data": self.previous_key.hex()},
+            "keys": keys or None,
         }
 
     def with_new_key(self) -> Self:

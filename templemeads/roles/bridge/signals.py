@@ -53,7 +53,6 @@ def check_url(text: str) -> str:
 
     Raises:
         ConfigError: It is not an http or https URL with a host.
-
     """
     try:
         parts = urllib.parse.urlsplit(text)
@@ -82,7 +81,6 @@ class HttpGet:
 
     Attributes:
         verify: Whether the certificates of https URLs are checked.
-
     """
 
     verify: bool = True
@@ -118,7 +116,6 @@ async def signal(get: Get, url: str, *, tries: int, seconds: float) -> bool:
         url: The whole URL.
         tries: How often at most.
         seconds: How long one call may take.
-
     """
     for number in range(1, tries + 1):
         try:

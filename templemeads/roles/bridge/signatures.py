@@ -27,12 +27,11 @@ class Call:
     """What a signature covers.
 
     Attributes:
-        method: ``get`` or ``post``.
-        function: Name of the endpoint, for instance ``run``.
-        date: The value of the header ``Date``, as the client wrote it.
+        method: `get` or `post`.
+        function: Name of the endpoint, for instance `run`.
+        date: The value of the header `Date`, as the client wrote it.
         body: The body of the request; empty for GET.
-        nonce: The value of the header ``X-Nonce``, or None where there is none. An empty header is a nonce.
-
+        nonce: The value of the header `X-Nonce`, or None where there is none. An empty header is a nonce.
     """
 
     method: str
@@ -68,7 +67,6 @@ def tag(key: bytes, call: Call, version: int) -> str:
 
     Raises:
         ValueError: There is no such version, or the key has another length.
-
     """
     if len(key) != KEY_BYTES:
         raise ValueError(f"The key of a bridge has {KEY_BYTES} bytes, not {len(key)}")

@@ -1,7 +1,7 @@
-"""The interface for new clients, below ``/v1/``: resources, named keys with scopes, lists in pages, event streams.
+"""The interface for new clients, below `/v1/`: resources, named keys with scopes, lists in pages, event streams.
 
 The table `OPERATIONS` is the interface: the routes and the OpenAPI document (`openapi`) are both made from it. A client
-sends one of the named keys as ``Authorization: Bearer <64 hex digits>``; the bridge speaks TLS, or stands behind a proxy
+sends one of the named keys as `Authorization: Bearer <64 hex digits>`; the bridge speaks TLS, or stands behind a proxy
 that does.
 """
 
@@ -41,7 +41,7 @@ MAX_WAIT_SECONDS: Final = 30.0
 """How long a client can be kept waiting for a job to change."""
 
 MAX_KEY_CHARACTERS: Final = 200
-"""Length of an ``Idempotency-Key``."""
+"""Length of an `Idempotency-Key`."""
 
 HEARTBEAT_SECONDS: Final = 15.0
 """An event stream on which nothing happens carries a comment this often, so that proxies keep it open."""
@@ -50,7 +50,7 @@ MAX_STREAMS: Final = 200
 """Event streams that are open at once; a further one is answered with 503."""
 
 IDEMPOTENT_JOBS: Final = uuid.UUID("7c0f8b0e-3f0d-5b6b-9a43-0d2f4c1be3a5")
-"""The namespace of the ids of jobs that are put under an ``Idempotency-Key``: the same key gives the same id."""
+"""The namespace of the ids of jobs that are put under an `Idempotency-Key`: the same key gives the same id."""
 
 
 class ProblemError(Exception):
@@ -59,7 +59,6 @@ class ProblemError(Exception):
     Attributes:
         status: The HTTP status.
         title: One line that says why.
-
     """
 
     def __init__(self, status: int, title: str) -> None:
@@ -89,7 +88,6 @@ class Ask:
         query: The parameters behind the question mark.
         headers: The headers, with names in lower case.
         body: The body, read as JSON; None for a request without.
-
     """
 
     calls: Calls
@@ -104,7 +102,6 @@ class Ask:
 
         Raises:
             ProblemError: It is none.
-
         """
         try:
             return uuid.UUID(self.path["id"])
@@ -116,7 +113,6 @@ class Ask:
 
         Raises:
             ProblemError: It is not there.
-
         """
         value = self.body.get(name) if isinstance(self.body, dict) else None
         if not isinstance(value, str):
@@ -128,7 +124,6 @@ class Ask:
 
         Raises:
             ProblemError: It is none, or out of range.
-
         """
         text = self.query.get(name)
         if text is None:
@@ -150,7 +145,6 @@ class Reply:
         value: A JSON value; None for no body.
         status: The HTTP status.
         headers: Further headers.
-
     """
 
     value: Any = None
@@ -175,7 +169,6 @@ class Operation:
         query: The parameters behind the question mark, with their meaning.
         headers: The headers that it looks at, with their meaning.
         problems: The statuses of failure that it has beside those that all have.
-
     """
 
     method: str
@@ -430,14 +423,13 @@ OPERATIONS: Final[Sequence[Operation]] = (
 
 
 def make_routes(calls: Calls, keys: Sequence[ApiKey], feed: Feed, document: Mapping[str, Any]) -> list[Route]:
-    """Make the routes below ``/v1/``.
+    """Make the routes below `/v1/`.
 
     Args:
         calls: What the bridge can do.
         keys: The named keys.
         feed: The events.
         document: The OpenAPI document.
-
     """
 
     def route(operation: Operation) -> Route:

@@ -32,7 +32,6 @@ class WebBoard:
 
     Attributes:
         max_jobs: How many jobs may wait; more are refused.
-
     """
 
     max_jobs: int
@@ -49,7 +48,6 @@ class WebBoard:
 
         Raises:
             RefusedError: A job with this id waits already, or too many do.
-
         """
         if job.id in self._jobs:
             raise RefusedError(f"The job {job.id} waits for the web portal already")
@@ -62,7 +60,6 @@ class WebBoard:
 
         Args:
             now: Seconds since 1970 UTC.
-
         """
         return tuple(job for job in self._jobs.values() if not job.is_finished and not job.is_expired(now))
 
@@ -82,7 +79,6 @@ class WebBoard:
 
         Args:
             answer: The whole job, as the web portal sends it.
-
         """
         there = self._jobs.get(answer.id)
         if there is None:

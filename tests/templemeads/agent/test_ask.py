@@ -29,7 +29,7 @@ ASK = "cluster.accounts add_local_user fred.proj.portal:fred:proj"
 
 @asynccontextmanager
 async def open_site(cluster, accounts, *, zones=("default",)):
-    """Run ``portal - cluster - accounts``, where the cluster has invited its account agent."""
+    """Run `portal - cluster - accounts`, where the cluster has invited its account agent."""
     network = MemoryNetwork()
     configs = {
         name: AgentConfig(ServiceConfig.create(name, port=6501 + number), agent_type)

@@ -23,7 +23,7 @@ class Difference:
         reason: Why it is better so.
         kinds: Where it shows.
         explains: Whether the text is a case of it.
-        example: A text that shows it, of the first of ``kinds``.
+        example: A text that shows it, of the first of `kinds`.
     """
 
     reason: str

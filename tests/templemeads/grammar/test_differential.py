@@ -1,6 +1,6 @@
 """Our grammar and the published client of the reference implementation must make the same of every text.
 
-Set ``TEMPLEMEADS_EXAMPLES`` to a number to ask more questions of each sort than an ordinary run does.
+Set `TEMPLEMEADS_EXAMPLES` to a number to ask more questions of each sort than an ordinary run does.
 """
 
 import functools

@@ -38,6 +38,8 @@ class FakePeer:
     agent_type: AgentType
     zone: str
 
+    is_ready: bool = True
+
     @property
     def peer(self):
         return Peer(self.name, self.zone)
@@ -81,7 +83,7 @@ class FakePeer:
 class Site:
     """The portal waldur with pretend peers."""
 
-    peers: dict = attrs.field(init=False)
+    known: dict = attrs.field(init=False)
     answers: list = attrs.field(factory=list)
     put: list = attrs.field(factory=list)
     deleted: list = attrs.field(factory=list)
@@ -91,7 +93,7 @@ class Site:
     there: tuple = tuple(PEERS)
 
     def __attrs_post_init__(self):
-        self.peers = {name: FakePeer(self, name, *PEERS[name]) for name in self.there}
+        self.known = {name: FakePeer(self, name, *PEERS[name]) for name in self.there}
 
     @property
     def name(self):
@@ -108,7 +110,17 @@ class Site:
         self.offered = frozenset(names)
 
     def get_all(self, wanted):
-        return [peer for peer in self.peers.values() if wanted in (peer.name, peer.agent_type)]
+        return [peer for peer in self.select(wanted) if peer.is_ready]
+
+    @property
+    def peers(self):
+        return self
+
+    def select(self, wanted):
+        return [peer for peer in self.known.values() if wanted in (peer.name, peer.agent_type)]
+
+    def handle(self, peer):
+        return next(each for each in self.known.values() if each.peer == peer)
 
     async def wait_for(self, wanted):
         await trio.lowlevel.checkpoint()
@@ -137,7 +149,7 @@ class Site:
 
 
 async def run(portal, site, command, asked_by, *, progress=None):
-    peer = site.peers.get(asked_by) or FakePeer(site, asked_by, *PEERS[asked_by])
+    peer = site.known.get(asked_by) or FakePeer(site, asked_by, *PEERS[asked_by])
     job = Job.parse(command, now=site.now()).pending()
 
     async def report(message):
@@ -230,6 +242,39 @@ async def test_an_answer_takes_as_long_as_the_job_and_its_progress_passes_throug
         assert job.status is Status.COMPLETE
         assert trio.current_time() - began == pytest.approx(2.25)
     assert [message for _, message in progress] == ["Job registered - processing...", "half", "nearly"]
+
+
+async def test_a_job_for_an_agent_that_is_away_for_a_moment_is_put_and_waits_for_it(autojump_clock):
+    site = Site(answers=[{"result": None, "result_type": "None"}])
+    site.known["brics"].is_ready = False
+    portal = Portal()
+    async with portal.open_lifespan(site):
+        job = await run(portal, site, "bridge.waldur submit waldur.brics add_user fred.proj.waldur", "bridge")
+    assert job.status is Status.COMPLETE
+    assert len(site.put) == 1
+
+
+async def test_an_agent_that_never_came_is_waited_for_five_seconds(autojump_clock):
+    site = Site(there=("bridge",))
+    portal = Portal()
+    async with portal.open_lifespan(site):
+        began = trio.current_time()
+        job = await run(portal, site, "bridge.waldur submit waldur.brics add_user fred.proj.waldur", "bridge")
+        assert trio.current_time() - began == 5
+    assert "Cannot find next agent" in job.result_text
+
+
+@pytest.mark.parametrize("zone", ["ukri>waldur", "waldur>ukri"])
+async def test_of_two_links_with_a_portal_that_one_is_taken_in_which_this_portal_asks(zone, autojump_clock):
+    site = Site(answers=[{"result": None, "result_type": "None"}])
+    site.known["ukri"].zone = zone
+    site.known["again"] = FakePeer(
+        site, "ukri", AgentType.PORTAL, "waldur>ukri" if zone != "waldur>ukri" else "default"
+    )
+    portal = Portal()
+    async with portal.open_lifespan(site):
+        await run(portal, site, "bridge.waldur submit waldur.ukri.res get_projects waldur", "bridge")
+    assert [zone for _, zone, _, _, _ in site.put] == ["waldur>ukri"]
 
 
 async def test_a_job_that_is_given_up_is_deleted_further_on(autojump_clock):

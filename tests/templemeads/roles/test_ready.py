@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
+
 import pytest
 from click.testing import CliRunner
 
 from paddington import ConfigError
-from templemeads import roles
+from templemeads import Handlers
 from templemeads.agent_type import AgentType
 from templemeads.cli.main import main
-from templemeads.roles import account, filesystem, instance, platform, provider, scheduler
+from templemeads.roles import account, filesystem, instance, platform, portal, provider, scheduler
 from templemeads.roles.ready import check_options, make_ready_agent, unknown_options
 
 from .fakes import FakeAgent, make_config, run_job
@@ -76,5 +78,20 @@ def test_the_command_line_checks_options_and_runs_one_shots_of_the_ready_made_ag
     assert "absolute paths" in checked.output
 
 
-def test_the_door_of_the_roles_is_a_package():
-    assert roles.__doc__
+def test_every_role_has_run_and_all_but_the_bridge_a_table():
+    names = ("portal", "provider", "platform", "instance", "account", "filesystem", "scheduler", "bridge")
+    for name in names:
+        module = importlib.import_module(f"templemeads.roles.{name}")
+        assert callable(module.run)
+        assert name == "bridge" or isinstance(module.handlers, Handlers)
+
+
+async def test_a_portal_refuses_a_configuration_of_another_type():
+    with pytest.raises(ConfigError, match="of type Virtual, not Portal"):
+        await portal.run(make_config("x", AgentType.VIRTUAL))
+
+
+def test_each_portal_has_a_handler_of_its_own_for_jobs_and_notifications():
+    first, second = (make_ready_agent(make_config("x", AgentType.PORTAL)) for _ in range(2))
+    assert first.handler is not second.handler
+    assert first.on_notification is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+import trio
 
 from templemeads.grammar import Notification
 from templemeads.jobs.job import Job
@@ -29,6 +30,7 @@ class FakeCalls:
 
     Attributes:
         failure: What every call raises that needs the portal agent, if anything.
+        is_quick: Whether a job has ended by the time that somebody waits for it.
 
     """
 
@@ -38,6 +40,7 @@ class FakeCalls:
         self.notices = Notices(max_notices=10)
         self.failure = None
         self.put = {}
+        self.is_quick = True
 
     async def portal(self):
         if self.failure is not None:
@@ -67,6 +70,8 @@ class FakeCalls:
         return list(self.put.values())
 
     async def wait(self, job):
+        if not self.is_quick:
+            await trio.sleep_forever()
         self.put[job.id] = job.completed("done", now=NOW)
         return self.put[job.id]
 

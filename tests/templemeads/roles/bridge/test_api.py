@@ -62,12 +62,19 @@ async def test_a_wrong_method_names_the_right_one_and_says_nothing_else():
     assert (response.status_code, response.headers["allow"], response.content) == (405, "POST", b"")
 
 
-async def test_what_is_run_comes_back_as_a_job_and_can_be_asked_for():
+async def test_what_is_run_comes_back_as_a_job_and_can_be_asked_for(autojump_clock):
     web = Web()
+    web.calls.is_quick = False
     job = (await web.call("run", {"command": COMMAND, "more": 1})).json()
     assert (job["state"], job["version"], job["command"]) == ("Pending", 2, COMMAND)
     assert (await web.call("status", {"job": job["id"]})).json() == job
     assert (await web.call("status", {"job": job["id"].replace("-", "").upper()})).json() == job
+
+
+async def test_a_question_about_a_quick_job_waits_for_its_end():
+    web = Web()
+    job = (await web.call("run", {"command": COMMAND})).json()
+    assert (await web.call("status", {"job": job["id"]})).json()["state"] == "Complete"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import httpx2
@@ -20,6 +20,7 @@ from templemeads.grammar import AddUser, Submit
 from templemeads.roles.bridge.authentication import ALL_SCOPES, ApiKey
 from templemeads.roles.bridge.bridge import Bridge
 from templemeads.roles.bridge.settings import BridgeSettings
+from templemeads.roles.portal import Portal
 from tests.templemeads.roles.bridge.test_authentication import signed
 
 KEY = bytes(range(32))
@@ -162,6 +163,95 @@ async def test_the_page_is_served_and_no_other_site_can_show_it():
             assert response.status_code == 200
             assert response.headers["content-type"].startswith(kind)
             assert "frame-ancestors 'none'" in response.headers["content-security-policy"]
+
+
+@asynccontextmanager
+async def two_portals():
+    """Two portals with their bridges: ukri may ask about what brics offers."""
+    ukri = AgentConfig(ServiceConfig.create("ukri", port=6501), AgentType.PORTAL)
+    brics = AgentConfig(ServiceConfig.create("brics", port=6502), AgentType.PORTAL)
+    at_ukri = AgentConfig(ServiceConfig.create("ubridge", port=6503), AgentType.BRIDGE)
+    at_brics = AgentConfig(ServiceConfig.create("bbridge", port=6504), AgentType.BRIDGE)
+    ukri.service.add_server(brics.service.add_client("ukri", "127.0.0.1", "ukri>brics"))
+    at_ukri.service.add_server(ukri.service.add_client("ubridge", "127.0.0.1"))
+    at_brics.service.add_server(brics.service.add_client("bbridge", "127.0.0.1"))
+    bridges = [
+        Bridge(BridgeSettings.create(port=0, keys=(ApiKey("all", KEY, ALL_SCOPES),))) for _ in range(2)
+    ]
+    transport = partial(open_service, network=MemoryNetwork())
+    async with AsyncExitStack() as stack:
+        for config, role in [
+            (brics, Portal()),
+            (ukri, Portal()),
+            *zip((at_ukri, at_brics), bridges, strict=True),
+        ]:
+            on_notification = role.notified
+            await stack.enter_async_context(
+                open_agent(config, role, transport=transport, on_notification=on_notification)
+            )
+        async with httpx2.AsyncClient() as client:
+            asker, answerer = (Caller(role, client) for role in bridges)
+            assert await asker("get_portal") == "ukri"
+            assert await answerer("get_portal") == "brics"
+            yield asker, answerer
+
+
+async def waiting_for(caller):
+    """The first job that waits for a web portal."""
+    with trio.fail_after(10):
+        while not (jobs := await caller("fetch_jobs")):
+            await trio.lowlevel.checkpoint()
+    return jobs[0]
+
+
+async def test_a_web_portal_answers_another_portal_about_what_it_offers():
+    async with two_portals() as (asker, answerer):
+        assert await answerer("sync_offerings", ["res.brics.ukri", "nonsense.of.somebody.else"]) == [
+            "res.brics.ukri"
+        ]
+        assert await answerer("get_offerings") == ["res.brics.ukri"]
+        asked = await asker("run", {"command": "ukri.brics.res get_project_mapping proj.ukri"})
+        job = await waiting_for(answerer)
+        assert job["command"] == "brics.bbridge.res get_project_mapping proj.ukri"
+        assert job["forwarded_for"] == "ukri.brics.res"
+        assert await answerer("fetch_job", job["id"]) == job
+        mapping = {
+            **job,
+            "version": 1002,
+            "state": "Complete",
+            "result": json.dumps("proj.ukri:local.brics"),
+            "result_type": "ProjectMapping",
+        }
+        assert await answerer("send_result", mapping) == {"status": "ok"}
+        done = await asker.finished(asked)
+        assert (done["state"], done["result"]) == ("Complete", '"proj.ukri:local.brics"')
+        assert await answerer("fetch_jobs") == []
+
+
+async def test_an_error_of_a_web_portal_reaches_the_asking_one_so_that_it_can_be_read_by_text():
+    async with two_portals() as (asker, answerer):
+        await answerer("sync_offerings", ["res.brics.ukri"])
+        asked = await asker("run", {"command": "ukri.brics.res get_project proj.ukri"})
+        job = await waiting_for(answerer)
+        error = "ManagedProjectPendingError: not yet"
+        await answerer(
+            "send_result", {**job, "version": 1002, "state": "Error", "result": error, "result_type": "Error"}
+        )
+        done = await asker.finished(asked)
+        assert (done["state"], done["result"]) == ("Error", f"RuntimeError{{{error}}}")
+
+
+async def test_a_job_for_a_resource_that_is_not_offered_yet_waits_for_it():
+    async with two_portals() as (asker, answerer):
+        asked = await asker("run", {"command": "ukri.brics.res get_project proj.ukri"})
+        assert await answerer("fetch_jobs") == []
+        await answerer("add_offerings", ["res.brics.ukri"])
+        job = await waiting_for(answerer)
+        assert job["command"] == "brics.bbridge.res get_project proj.ukri"
+        await answerer(
+            "send_result", {**job, "version": 1002, "state": "Error", "result": "no", "result_type": "Error"}
+        )
+        assert (await asker.finished(asked))["state"] == "Error"
 
 
 GENUINE = """

@@ -1,4 +1,4 @@
-"""The table ``[bridge]``: as existing bridges write it, and with what ours add."""
+"""The table `[bridge]`: as existing bridges write it, and with what ours add."""
 
 from __future__ import annotations
 
