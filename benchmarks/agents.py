@@ -121,7 +121,7 @@ class Asker:
         self._numbers = count()
 
     async def ask(self, lifetime: float = LIFETIME) -> object:
-        """Give a job and wait for its result."""
+        """Put a job and wait for its result."""
         command = f"{self._path} add_user u{next(self._numbers)}.proj.{self._agent.name}"
         job = await self._agent.submit(command, lifetime=lifetime)
         return (await job.wait()).result()

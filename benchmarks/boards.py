@@ -86,7 +86,7 @@ class Pair:
             yield attrs.evolve(model, id=uuid.uuid4(), instruction=AddUser(user))
 
     def cost(self, sample: int) -> float:
-        """Give the microseconds of processor time that one job takes now."""
+        """Return the microseconds of processor time that one job takes now."""
         begun = time.process_time()
         for _ in range(sample):
             self.one()
@@ -94,7 +94,7 @@ class Pair:
 
 
 def memory(jobs: int, *, counted: bool) -> float:
-    """Give the bytes of a finished job on a board: those by which this process grows, or those that Python counts."""
+    """Return the bytes of a finished job on a board: those by which this process grows, or those that Python counts."""
 
     def held() -> int:
         gc.collect()
@@ -111,7 +111,7 @@ def memory(jobs: int, *, counted: bool) -> float:
 
 
 def full_collection() -> float:
-    """Give the milliseconds that the garbage collector takes for all objects of this process."""
+    """Return the milliseconds that the garbage collector takes for all objects of this process."""
     begun = time.perf_counter()
     gc.collect()
     return (time.perf_counter() - begun) * 1e3
@@ -175,7 +175,7 @@ def main(options: argparse.Namespace) -> Report:
 def take_turns(
     empty: Worker, boards: dict[str, Worker], options: argparse.Namespace
 ) -> dict[str, list[float]]:
-    """Give samples of the cost at empty boards and at each of the others, in turns."""
+    """Return samples of the cost at empty boards and at each of the others, in turns."""
     costs: dict[str, list[float]] = {"empty": [], **{kind: [] for kind in boards}}
     for number in range(options.samples + 1):
         empty.ask("empty")
@@ -187,7 +187,7 @@ def take_turns(
 
 
 def measure_memory(options: argparse.Namespace) -> tuple[list[float], list[float]]:
-    """Give the memory of a job by both ways of counting, each in new processes."""
+    """Return the memory of a job by both ways of counting, each in new processes."""
     samples: tuple[list[float], list[float]] = ([], [])
     for _ in range(options.rounds):
         for counted, jobs in ((False, options.memory), (True, options.memory // 3)):

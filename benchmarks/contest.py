@@ -180,7 +180,7 @@ class Log:
         self.taken.append(time.perf_counter() - begun)
 
     def sums(self) -> dict[str, float]:
-        """Give the fields of a `Burst`."""
+        """Return the fields of a `Burst`."""
         elapsed = self.ended - self.begun
         return {
             "rate": len(self.taken) / elapsed,

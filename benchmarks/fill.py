@@ -50,7 +50,7 @@ def machine_line(reports: dict[str, dict[str, Any]]) -> str:
 
 
 def fill(text: str, reports: dict[str, dict[str, Any]]) -> tuple[str, list[str]]:
-    """Give the page with its figures, and the rows that had none."""
+    """Return the page with its figures, and the rows that had none."""
     lines: list[str] = []
     empty: list[str] = []
     benchmark: str | None = None

@@ -26,9 +26,9 @@ from templemeads.grammar.kinds import KINDS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MOST_TIMES_PLAIN = 5
-MOST_TIMES_FIRST = 1.5
-MOST_GROWTH = 8
+MAX_TIMES_PLAIN = 5
+MAX_TIMES_FIRST = 1.5
+MAX_GROWTH = 8
 """Times as long, for a text four times as long: quadratic would be 16."""
 
 WORTH_COMPARING = 0.002
@@ -118,7 +118,7 @@ TYPICAL: tuple[tuple[str, Callable[[str], object]], ...] = (
 
 
 def microseconds(*calls: Callable[[], object], rounds: int) -> list[list[float]]:
-    """Give the processor time of one call of each, in rounds in which they take turns."""
+    """Return the processor time of one call of each, in rounds in which they take turns."""
     timers = [timeit.Timer(call, timer=time.process_time) for call in calls]
     turns = [[timer.timeit(CALLS) / CALLS * 1e6 for timer in timers] for _ in range(rounds)]
     return [list(times) for times in zip(*turns, strict=True)]
@@ -134,7 +134,7 @@ def beside_plain(report: Report, rounds: int) -> None:
         report.add(f"{text}: splitting", splitting, "us")
         report.add(f"{text}: reading", reading, "us")
         worst = max(worst, [a / b for a, b in zip(reading, splitting, strict=True)], key=median)
-    report.add("reading / splitting, the worst of these", worst, "x", at_most=MOST_TIMES_PLAIN)
+    report.add("reading / splitting, the worst of these", worst, "x", at_most=MAX_TIMES_PLAIN)
 
 
 def beside_the_table(report: Report, rounds: int) -> None:
@@ -143,7 +143,7 @@ def beside_the_table(report: Report, rounds: int) -> None:
     ends = rows[0], rows[-1]
     first, last = microseconds(*(partial(Instruction.parse, example(row)) for row in ends), rounds=rounds)
     report.ratio(
-        f"the last of {len(instructions())} instructions / the first", last, first, at_most=MOST_TIMES_FIRST
+        f"the last of {len(instructions())} instructions / the first", last, first, at_most=MAX_TIMES_FIRST
     )
 
 
@@ -183,7 +183,7 @@ def read_or_refuse(kind: str, text: str) -> None:
 
 
 def processor_time(kind: str, text: str) -> float:
-    """Give the processor's time in seconds, the best of two: other work on the machine does not count."""
+    """Return the processor's time in seconds, the best of two: other work on the machine does not count."""
     return min(timeit.repeat(lambda: read_or_refuse(kind, text), number=1, repeat=2, timer=time.process_time))
 
 
@@ -205,7 +205,7 @@ def for_long_texts(report: Report, size: int) -> None:
         "ms",
     )
     if growth:
-        report.add("growth with four times the length, the worst", [max(growth)], "x", at_most=MOST_GROWTH)
+        report.add("growth with four times the length, the worst", [max(growth)], "x", at_most=MAX_GROWTH)
     report.note(f"the slowest kind of long texts is {slowest}; {len(growth)} took long enough to compare")
 
 

@@ -70,14 +70,14 @@ class Figure:
 
 
 def shown(value: float) -> str:
-    """Give three figures of a number, as people write it."""
+    """Return three figures of a number, as people write it."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) < 10 else f"{value:.1f}"
 
 
 def quantile(values: Sequence[float], part: float) -> float:
-    """Give the value below which this part of all values lies."""
+    """Return the value below which this part of all values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(part * len(ordered)))]
 

@@ -19,7 +19,7 @@ from paddington import Connection, Limits, ServiceConfig, open_service
 from templemeads import AgentConfig, AgentType
 from templemeads.jobs.commands import Register, Sync, encode
 
-AT_ONCE = Limits().unauthenticated_per_address // 2
+MAX_CONCURRENT_HANDSHAKES = Limits().unauthenticated_per_address // 2
 """Handshakes under way: fewer than an agent allows to one address."""
 
 FILES_BESIDE = 200
@@ -44,7 +44,7 @@ class Crowd:
             peer = ServiceConfig.create(f"peer-{number}")
             peer.add_server(agent.add_client(peer.name, "127.0.0.1"))
             self.peers.append(peer)
-        self._free = trio.Semaphore(AT_ONCE)
+        self._free = trio.Semaphore(MAX_CONCURRENT_HANDSHAKES)
         self._connected = trio.Semaphore(0)
 
     async def connect(self, nursery: trio.Nursery) -> None:

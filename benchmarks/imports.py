@@ -40,7 +40,7 @@ def environment(compiled: Path) -> dict[str, str]:
 
 
 def libraries(code: str, compiled: Path) -> str:
-    """Give the code that imports just what some code brings along, save what is ours; private modules come with others."""
+    """Return the code that imports just what some code brings along, save what is ours; private modules come with others."""
     listing = [sys.executable, "-c", FOREIGN.format(code)]
     found = subprocess.run(
         listing, check=True, capture_output=True, text=True, env=environment(compiled)
@@ -49,7 +49,7 @@ def libraries(code: str, compiled: Path) -> str:
 
 
 def seconds(code: str, compiled: Path) -> float:
-    """Give the processor time of a new process that runs the code."""
+    """Return the processor time of a new process that runs the code."""
     begun = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-c", code], check=True, env=environment(compiled))
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)

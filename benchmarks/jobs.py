@@ -23,7 +23,7 @@ OURS = {
     for board in ("memory", "sqlite")
     for framing in ("own", "compatible")
 }
-LEAST_OF_AN_ECHO = {"memory, compatible": 0.5, "memory, own": 2.5}
+MIN_SHARE_OF_ECHO = {"memory, compatible": 0.5, "memory, own": 2.5}
 
 
 def contestants(directory: Path, chosen: list[str]) -> dict[str, Contestant]:
@@ -35,7 +35,7 @@ def contestants(directory: Path, chosen: list[str]) -> dict[str, Contestant]:
 def compare(report: Report, turns: dict[str, list[Turn]]) -> None:
     """Add what was promised, as ratios of what was measured in the same rounds."""
     echoes, tuned = turns["echo"], turns["echo, tuned"]
-    for name, least in LEAST_OF_AN_ECHO.items():
+    for name, least in MIN_SHARE_OF_ECHO.items():
         if name not in turns:
             continue
         jobs = turns[name]

@@ -58,7 +58,7 @@ def address_of(index: int) -> str:
 
 
 async def minute(portal: Agent, names: list[str], jobs: int, done: list[str], lost: list[str]) -> None:
-    """Give jobs to the agents in turn, and wait for all."""
+    """Return jobs to the agents in turn, and wait for all."""
 
     async def ask(number: int) -> None:
         name = names[number % len(names)]

@@ -49,7 +49,7 @@ def _line(path: str, name: str) -> str:
 
 
 def load_before() -> float:
-    """Give the load average from before the whole run."""
+    """Return the load average from before the whole run."""
     return float(os.environ.get(LOAD_BEFORE) or os.getloadavg()[0])
 
 
@@ -61,7 +61,7 @@ def _our_seconds() -> float:
 
 
 def _busy_seconds() -> float:
-    """Give the time that the processors have been busy, from /proc; 0 where there is none."""
+    """Return the time that the processors have been busy, from /proc; 0 where there is none."""
     try:
         fields = list(map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9]))
     except OSError:
@@ -80,7 +80,7 @@ class Watch:
     _all: float = field(default_factory=_busy_seconds)
 
     def foreign(self) -> float:
-        """Give how many processors others kept busy on average, the host of a virtual machine included.
+        """Return how many processors others kept busy on average, the host of a virtual machine included.
 
         Everything that was started must have ended and been waited for, or it counts as foreign.
         """

@@ -28,7 +28,7 @@ COMMITS = (1, 32, 1000)
 
 
 def microseconds(call: Callable[[], object], options: argparse.Namespace) -> list[float]:
-    """Give the processor time of one call in each round, of so many that it can be measured."""
+    """Return the processor time of one call in each round, of so many that it can be measured."""
     timer = timeit.Timer(call, timer=time.process_time)
     number = 1
     while timer.timeit(number) < options.seconds / 20:
@@ -38,7 +38,7 @@ def microseconds(call: Callable[[], object], options: argparse.Namespace) -> lis
 
 
 async def commits(path: Path, jobs: list[Job], batch: int) -> float:
-    """Give the microseconds that the store takes for one job, so many to a commit."""
+    """Return the microseconds that the store takes for one job, so many to a commit."""
     async with open_sqlite_store("bench", path=path) as store:
         begun = time.perf_counter()
         for at in range(0, len(jobs), batch):

@@ -49,7 +49,7 @@ DRAMATIQ_PREFETCH = ("dramatiq_queue_prefetch", "64")
 
 
 def contestants(directory: Path, report: Report) -> dict[str, Contestant]:
-    """Give who takes part, and note who cannot."""
+    """Return who takes part, and note who cannot."""
     taking_part = {
         "echo": Contestant("echo.py"),
         OURS: agents.row(directory / "own"),

@@ -39,7 +39,7 @@ Figures = dict[str, dict[str, dict[str, Any]]]
 
 
 def read(directory: Path) -> tuple[Figures, dict[str, Any]]:
-    """Give all figures in a directory, and what one of the reports says of the machine."""
+    """Return all figures in a directory, and what one of the reports says of the machine."""
     reports = {
         name: json.loads(path.read_text()) for name in ORDER if (path := directory / f"{name}.json").exists()
     }
@@ -94,7 +94,7 @@ def draw_targets(axes: Any, figures: Figures) -> None:
 
 
 def taking_part(figures: Figures, what: str) -> list[tuple[str, str, dict[str, Any]]]:
-    """Give the name, the label and a figure of each contestant that was there, quickest first."""
+    """Return the name, the label and a figure of each contestant that was there, quickest first."""
     there = [
         (name, label, figure)
         for name, (benchmark, label) in CONTESTANTS.items()

@@ -99,7 +99,7 @@ async def work(path: Path, size: int, now: float) -> None:
 
 
 def resync(portal: Worker, cluster: Worker, *, size: int, lost: bool) -> tuple[float, float]:
-    """Give the seconds from both agents' start until all is told, and the processor seconds of both."""
+    """Return the seconds from both agents' start until all is told, and the processor seconds of both."""
     portal.ask("start", lost=False)
     up = cluster.ask("start", lost=lost)["up"]
     used = portal.processor_seconds() + cluster.processor_seconds()

@@ -40,12 +40,12 @@ class Worker:
         self._frozen = False
 
     def ask(self, order: str, **details: object) -> dict[str, Any]:
-        """Give an order and wait for the answer."""
+        """Return an order and wait for the answer."""
         self.tell(order, **details)
         return self.answer()
 
     def tell(self, order: str, **details: object) -> None:
-        """Give an order; its `answer` is to be fetched later."""
+        """Send an order; its `answer` is to be fetched later."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"order": order, **details}) + "\n")
         self._process.stdin.flush()
@@ -62,7 +62,7 @@ class Worker:
         return answer
 
     def processor_seconds(self) -> float:
-        """Give the processor time that the whole group has used."""
+        """Return the processor time that the whole group has used."""
         return sum(seconds for group, seconds in _processes() if group == self._process.pid)
 
     def freeze(self) -> None:
@@ -169,7 +169,7 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """Give a directory on a disk, not in memory: boards in files are measured with their fsync."""
+    """Return a directory on a disk, not in memory: boards in files are measured with their fsync."""
     with tempfile.TemporaryDirectory(
         prefix="templemeads-benchmark-", dir=_on_disk(), ignore_cleanup_errors=True
     ) as name:
@@ -177,13 +177,13 @@ def scratch() -> Iterator[Path]:
 
 
 def _on_disk() -> str | None:
-    """Give a directory that is not in memory, where the usual one for temporary files is."""
+    """Return a directory that is not in memory, where the usual one for temporary files is."""
     usual = tempfile.gettempdir()
     return "/var/tmp" if file_system(Path(usual)) == "tmpfs" else None
 
 
 def file_system(place: Path) -> str:
-    """Give the kind of file system that a directory is on, from /proc; empty where that cannot be told."""
+    """Return the kind of file system that a directory is on, from /proc; empty where that cannot be told."""
     try:
         mounts = [line.split()[1:3] for line in Path("/proc/mounts").read_text().splitlines()]
     except OSError:
@@ -193,7 +193,7 @@ def file_system(place: Path) -> str:
 
 
 def _processes() -> Iterator[tuple[int, float]]:
-    """Give the process group and the processor seconds of every process, from /proc; nothing where there is none."""
+    """Return the process group and the processor seconds of every process, from /proc; nothing where there is none."""
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             yield _group_and_seconds(path.read_text())
@@ -206,7 +206,7 @@ def _group_and_seconds(line: str) -> tuple[int, float]:
 
 
 def processor_seconds(pid: int) -> float:
-    """Give the processor time that a process has used, the system's included, from /proc; 0 where there is none."""
+    """Return the processor time that a process has used, the system's included, from /proc; 0 where there is none."""
     try:
         return _group_and_seconds(Path(f"/proc/{pid}/stat").read_text())[1]
     except OSError:
@@ -214,7 +214,7 @@ def processor_seconds(pid: int) -> float:
 
 
 def resident_kib(pid: int | None = None) -> int:
-    """Give the memory that a process holds, from /proc; 0 where there is none."""
+    """Return the memory that a process holds, from /proc; 0 where there is none."""
     try:
         status = Path(f"/proc/{pid or 'self'}/status").read_text()
     except OSError:

@@ -80,7 +80,7 @@ def _files() -> list[str]:
 
 
 def seeds_of(target: str) -> list[bytes]:
-    """Give the honest inputs of a target, and its regressions."""
+    """Return the honest inputs of a target, and its regressions."""
     match target:
         case "commands":
             found = [json.dumps(each).encode() for each in _commands()]

@@ -14,7 +14,7 @@ from .text import quoted
 KIB = 1024
 MIB = 1024 * KIB
 
-SMALLEST_FRAME = 4 * 4096 + 372
+MIN_FRAME_BYTES = 4 * 4096 + 372
 """Characters of a frame around 4096 bytes of JSON: smaller limits would cut ordinary commands."""
 
 
@@ -97,9 +97,9 @@ class Limits:
 
     handshake_seconds: float = _seconds(30)
     handshake_frame_bytes: int = _whole(16 * KIB, least=2 * KIB)
-    frame_bytes: int = _whole(2 * MIB, least=SMALLEST_FRAME)
-    legacy_frame_bytes: int = _whole(16 * MIB, least=SMALLEST_FRAME)
-    dense_frame_bytes: int = _whole(4 * MIB, least=SMALLEST_FRAME)
+    frame_bytes: int = _whole(2 * MIB, least=MIN_FRAME_BYTES)
+    legacy_frame_bytes: int = _whole(16 * MIB, least=MIN_FRAME_BYTES)
+    dense_frame_bytes: int = _whole(4 * MIB, least=MIN_FRAME_BYTES)
     header_bytes: int = _whole(16 * KIB, least=KIB)
     unproductive_bytes: int = _whole(64 * KIB, least=KIB)
     unauthenticated_connections: int = _whole(2048)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
-
-import attrs
+from typing import NamedTuple, Self
 
 from .errors import ConfigError
 from .text import quoted
@@ -13,9 +11,10 @@ DEFAULT_ZONE = "default"
 """The zone of a peer for which none is given."""
 
 
-@attrs.frozen(order=True, cache_hash=True)
-class Peer:
+class Peer(NamedTuple):
     """A named service within a zone; written `name@zone`.
+
+    A tuple, since a job looks up some fifty things by peer: Python hashes and compares tuples without calling a function.
 
     Attributes:
         name: the service's name. Its rules are checked where it enters (configuration, invitation).

@@ -21,7 +21,7 @@ from .text import quoted
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-LONGEST_MISSPELT: Final = 40
+MAX_MISSPELT_CHARACTERS: Final = 40
 """Characters of a word for which others are suggested at most: comparing is not linear."""
 
 
@@ -69,7 +69,7 @@ class ParseError(TemplemeadsError, ValueError):
         Looked for when it is asked for: comparing costs a hundred times what refusing does, and whoever sends
         nonsense should not be able to make an agent do it.
         """
-        if not self.misspelt or len(self.misspelt) > LONGEST_MISSPELT:
+        if not self.misspelt or len(self.misspelt) > MAX_MISSPELT_CHARACTERS:
             return None
         import difflib
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from datetime import UTC, datetime
 
-LONGEST_QUOTE = 72
+MAX_QUOTE_CHARACTERS = 72
 """Characters of foreign text that one message shows: leaves room for the rest of a line of 110."""
 
 _LEAD = 24
@@ -22,7 +22,7 @@ def _visible(character: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def quoted(text: str, *, around: int = 0, limit: int = LONGEST_QUOTE) -> str:
+def quoted(text: str, *, around: int = 0, limit: int = MAX_QUOTE_CHARACTERS) -> str:
     """Put `text` in double quotes, short and harmless.
 
     Control and format characters, separators other than the space, surrogates and unassigned characters are
@@ -53,7 +53,7 @@ def well_formed(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-def pointed(text: str, position: int, *, limit: int = LONGEST_QUOTE) -> tuple[str, str]:
+def pointed(text: str, position: int, *, limit: int = MAX_QUOTE_CHARACTERS) -> tuple[str, str]:
     """Show a place in a text: a line of it, and a line with a caret under the place.
 
     Args:

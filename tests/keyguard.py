@@ -16,7 +16,7 @@ from paddington.protocol.crypto import Key
 PIECE = 8
 """Bytes of a key that must not be seen in a row."""
 
-LEAST_VARIETY = 12
+MIN_DISTINCT_BYTES = 12
 """Different bytes that a key must have to be searched for: tests also use keys such as 32 zeros."""
 
 _DIGITS = re.compile(rf"[0-9a-fA-F]{{{2 * PIECE},}}")
@@ -42,7 +42,7 @@ class Keys:
         Key.__init__ = init  # type: ignore[method-assign]
 
     def remember(self, raw: bytes) -> None:
-        if len(set(raw)) >= LEAST_VARIETY:
+        if len(set(raw)) >= MIN_DISTINCT_BYTES:
             self._pieces.update((raw[:PIECE], raw[-PIECE:], raw[PIECE : 2 * PIECE]))
 
     def found_in(self, text: str) -> bool:

@@ -34,7 +34,7 @@ NAME: Final = "dense-1"
 MAX_PAYLOADS_PER_FRAME: Final = 1024
 """Payloads in one frame that are taken: an empty one costs four bytes here and a whole step of its reader."""
 
-FULL_FRAME_BYTES: Final = 64 * 1024
+TARGET_FRAME_BYTES: Final = 64 * 1024
 """Bytes from which a frame takes no further payload: more would save nothing and keep the reader waiting."""
 
 _NUMBER: Final = struct.Struct(">Q")
@@ -114,7 +114,7 @@ class DenseSession:
         size = 0
         for text in islice(texts, start, start + MAX_PAYLOADS_PER_FRAME):
             payload = _encoded(text)
-            if parts and (payload is None or size + len(payload) > FULL_FRAME_BYTES):
+            if parts and (payload is None or size + len(payload) > TARGET_FRAME_BYTES):
                 break
             if payload is None:
                 del text, texts

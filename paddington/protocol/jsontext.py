@@ -32,8 +32,8 @@ MAX_DEPTH: Final = 128
 MAX_NUMBER_CHARACTERS: Final = 64
 """Characters of one number; the longest that anyone writes is a double with 25."""
 
-_LEAST_INTEGER: Final = -(2**63)
-_GREATEST_INTEGER: Final = 2**64 - 1
+_MIN_INTEGER: Final = -(2**63)
+_MAX_INTEGER: Final = 2**64 - 1
 
 _BLANKS: Final = " \t\n\r"
 _STRINGS: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -132,7 +132,7 @@ def _integer(digits: str) -> int | float:
     if len(digits) > MAX_NUMBER_CHARACTERS:
         raise _Refused(f"a number of {len(digits)} characters")
     number = int(digits)
-    if not _LEAST_INTEGER <= number <= _GREATEST_INTEGER:
+    if not _MIN_INTEGER <= number <= _MAX_INTEGER:
         raise _Refused("an integer beyond 64 bits")
     return -0.0 if digits == "-0" else number
 

@@ -53,7 +53,7 @@ def max_payload_bytes(limits: Limits, *, peer_numbers: bool = True) -> int:
 
 
 def fits(text: str, limits: Limits, *, peer_numbers: bool = True) -> bool:
-    """Tell whether a payload fits into one frame for a peer; by default, for a peer of any generation."""
+    """Return whether a payload fits into one frame for a peer; by default, for a peer of any generation."""
     room = max_payload_bytes(limits, peer_numbers=peer_numbers)
     if peer_numbers:
         room = min(room, max_payload_bytes(limits, peer_numbers=False))

@@ -30,9 +30,10 @@ class AgentClock:
     def now(self) -> float:
         """Seconds since 1970 UTC on the system's clock."""
         now = self.system()
-        if not trio.lowlevel.in_trio_run():
+        try:
+            difference = now - trio.current_time()
+        except RuntimeError:
             return now  # a handler's thread; the clock is compared when the loop reads it next
-        difference = now - trio.current_time()
         if self._difference is None:
             self._difference = difference
         elif abs(step := difference - self._difference) >= MIN_STEP_SECONDS:

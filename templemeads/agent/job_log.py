@@ -38,6 +38,8 @@ class JobLog(Observer):
 
     def job_changed(self, write: Write) -> None:
         """Note when a job begins, and log its end."""
+        if not _log.isEnabledFor(logging.INFO):
+            return
         job = write.job
         place = place_of(self._name, job.destination)
         # In the middle of its path a job is on two boards: the one towards its origin counts.
@@ -54,10 +56,9 @@ class JobLog(Observer):
             self._ended[key] = None
             if len(self._ended) > MAX_ENDED_JOBS:
                 self._ended.popitem(last=False)
-            if _log.isEnabledFor(logging.INFO):
-                seconds = None if begun is None else trio.current_time() - begun
-                line = _Line(job, job.status.value.lower(), seconds)
-                _log.info("%s", line, extra=_extra(job, seconds, self._origin(job)))
+            seconds = None if begun is None else trio.current_time() - begun
+            line = _Line(job, job.status.value.lower(), seconds)
+            _log.info("%s", line, extra=_extra(job, seconds, self._origin(job)))
 
     @staticmethod
     def _origin(job: Job) -> str:

@@ -63,6 +63,7 @@ class Observers(Observer):
 
     def __init__(self) -> None:
         self._observers: tuple[Observer, ...] = ()
+        self._sort()
 
     def __len__(self) -> int:
         return len(self._observers)
@@ -70,10 +71,24 @@ class Observers(Observer):
     def add(self, observer: Observer) -> None:
         """Pass everything on to this observer from now on."""
         self._observers = (*self._observers, observer)
+        self._sort()
 
     def remove(self, observer: Observer) -> None:
         """Pass nothing more on to this observer."""
         self._observers = tuple(each for each in self._observers if each is not observer)
+        self._sort()
+
+    def _sort(self) -> None:
+        # A job calls these four a dozen times, and most observers do not override them.
+        self._job_put = self._overriding(Observer.job_put)
+        self._job_changed = self._overriding(Observer.job_changed)
+        self._handler_started = self._overriding(Observer.handler_started)
+        self._handler_ended = self._overriding(Observer.handler_ended)
+
+    def _overriding(self, method: Callable[..., None]) -> tuple[Callable[..., None], ...]:
+        """Return this method of every observer that has one of its own."""
+        found = (getattr(each, method.__name__) for each in self._observers)
+        return tuple(each for each in found if getattr(each, "__func__", each) is not method)
 
     @contextmanager
     def observing(self, observer: Observer) -> Iterator[None]:
@@ -86,23 +101,23 @@ class Observers(Observer):
 
     def job_put(self, peer: Peer, job: Job) -> None:
         """See `Observer`."""
-        for each in self._observers:
-            _call(each.job_put, peer, job)
+        for method in self._job_put:
+            _call(method, peer, job)
 
     def job_changed(self, write: Write) -> None:
         """See `Observer`."""
-        for each in self._observers:
-            _call(each.job_changed, write)
+        for method in self._job_changed:
+            _call(method, write)
 
     def handler_started(self, peer: Peer, job: Job) -> None:
         """See `Observer`."""
-        for each in self._observers:
-            _call(each.handler_started, peer, job)
+        for method in self._handler_started:
+            _call(method, peer, job)
 
     def handler_ended(self, peer: Peer, ended: Ended) -> None:
         """See `Observer`."""
-        for each in self._observers:
-            _call(each.handler_ended, peer, ended)
+        for method in self._handler_ended:
+            _call(method, peer, ended)
 
     def refused(self, peer: Peer, reason: str, message: str) -> None:
         """See `Observer`."""

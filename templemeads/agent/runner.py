@@ -25,6 +25,7 @@ from paddington.waiters import Waiters
 from ..jobs.job import Job
 from ..limits import Limits
 from ..logcontext import bound
+from ..values import hot_value
 from .ask import asking
 from .envelope import Envelope
 from .handlers import Handler
@@ -37,7 +38,7 @@ _Place = tuple[Peer, int]
 _Source = tuple[Peer, str]
 
 
-@attrs.frozen
+@hot_value
 class Finished:
     """A handler has ended.
 

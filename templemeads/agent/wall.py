@@ -15,13 +15,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeVar
 
-import attrs
 import trio
 
 from ..errors import JobError, ParseError, StateError
 from ..jobs.error_info import ErrorInfo
 from ..jobs.job import Job, Status
 from ..operations.notifications import NotificationEnvelope, NotificationHandler
+from ..values import hot_value
 from .envelope import Envelope
 
 _log = logging.getLogger("templemeads.runner")
@@ -248,7 +248,7 @@ def _log_failure(message: str, what: object, error: BaseException) -> None:
         _log.error("%s (the traceback cannot be shown: %s)", message % what, type(problem).__name__)
 
 
-@attrs.frozen
+@hot_value
 class _Shown:
     """A handler by its job, for the log."""
 

@@ -1,4 +1,4 @@
-"""How much of something an award gives: `1000 NHR`.
+"""How much of a resource an award grants: `1000 NHR`.
 
 Protocol page *grammar*, section 8.1.
 """
@@ -46,8 +46,8 @@ class Allocation(TextValue):
     """A size and a unit, or nothing.
 
     Attributes:
-        size: Zero or more, or None where nothing is allocated.
-        units: One of `UNITS`, or any other words in lower case; None where nothing is allocated.
+        size: Zero or more, or None if nothing is allocated.
+        units: One of `UNITS`, or any other words in lower case; None if nothing is allocated.
     """
 
     size: float | None = None
@@ -74,7 +74,7 @@ class Allocation(TextValue):
         """Read a number and a unit, or `none`, or `no allocation`.
 
         Raises:
-            ParseError: The text is none of these.
+            ParseError: The text is neither.
         """
         inner = trim(text)
         if inner.lower() in {"none", "no allocation"}:
@@ -99,28 +99,28 @@ class Allocation(TextValue):
         return self.size is None
 
     def node_time(self, node: Node) -> Usage:
-        """Give the time of a whole node that the allocation is worth, in whole seconds.
+        """Return the time of a whole node that the allocation is worth, in whole seconds.
 
         Args:
             node: What a node has.
 
         Raises:
-            ParseError: Nothing is allocated, or the unit is not one of `UNITS`, or a node has nothing of the
-            kind.
+            ParseError: Nothing is allocated, or the unit is not one of `UNITS`, or a node has none of that
+            resource.
         """
         if self.size is None or self.units not in UNITS:
             raise ParseError(f"{quoted(str(self))} cannot be counted in hours", expected=", ".join(UNITS))
-        # Hours of CPUs divide by cores too: existing agents do, and amounts must agree.
+        # CPU hours are divided by cores too: existing agents do so, and amounts must agree.
         divisor = node.cores if self.units == "CPUHR" else _per_hour(node)[self.units]
         if not divisor:
             raise ParseError(f"{quoted(str(self))} cannot be counted in hours: a node has none of that")
         return Usage.of(hours=self.size / divisor)
 
     def time(self, units: str, node: Node) -> Usage:
-        """Give the time of one resource that the allocation is worth, in whole seconds.
+        """Return the time of one resource that the allocation is worth, in whole seconds.
 
         Args:
-            units: One of `UNITS`, which says which resource.
+            units: One of `UNITS`; it names the resource.
             node: What a node has.
 
         Raises:
@@ -130,15 +130,15 @@ class Allocation(TextValue):
 
     @classmethod
     def of_time(cls, time: Usage, units: str, node: Node) -> Self:
-        """Make an allocation of node hours from the time of one resource; of billing hours, one of those.
+        """Make an allocation from the time of one resource: node hours, or billing hours for billing hours.
 
         Args:
             time: How much.
-            units: One of `UNITS`, which says of which resource.
+            units: One of `UNITS`; it names the resource.
             node: What a node has.
 
         Raises:
-            ParseError: The unit is not one of `UNITS`, or a node has nothing of the kind.
+            ParseError: The unit is not one of `UNITS`, or a node has none of that resource.
         """
         divisor = _resource(units, node)
         if not divisor:
@@ -153,7 +153,7 @@ class Allocation(TextValue):
 
 
 def _per_hour(node: Node) -> dict[str, float]:
-    """Give how much of each resource an hour of a whole node is."""
+    """Return how much of each resource an hour of a whole node is."""
     return {
         "NHR": 1,
         "CPUHR": node.cpus,
@@ -172,7 +172,7 @@ def _resource(units: str, node: Node) -> float:
 
 def _plain(number: float) -> str:
     shortest = decimal.Decimal(repr(number))
-    # Where two shortest texts are equally near, Python takes the even one and existing agents the greater.
+    # When two shortest strings are equally near, Python picks the even one and existing agents the greater.
     *digits, last = decimal.Decimal(number).as_tuple().digits
     if last == 5 and tuple(digits) == shortest.as_tuple().digits:
         greater = shortest + decimal.Decimal((0, (1,), int(shortest.as_tuple().exponent)))

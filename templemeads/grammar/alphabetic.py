@@ -1,7 +1,7 @@
 """Letters and digits as Unicode's properties `Alphabetic` and `Numeric` have them.
 
-`str.isalnum` goes by categories and so misses vowel signs of Indic scripts, circled letters, and whatever
-is newer than the Python that runs. What it misses is listed here, so that every Python reads the same names.
+`str.isalnum` uses categories, so it misses vowel signs of Indic scripts, circled letters, and characters newer
+than the running Python. This module lists what it misses, so that every Python version reads the same names.
 """
 
 from __future__ import annotations

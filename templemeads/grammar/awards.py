@@ -1,6 +1,6 @@
-"""Award details: what a portal tells about a project, and how an update changes them.
+"""Award details: what a portal sends about a project, and how an update changes them.
 
-Reading is lenient: nothing is trimmed, members need not be addresses, the end may come before the start.
+Reading is lenient: nothing is trimmed, members may be anything, the end may come before the start.
 Changing an award here (`AwardDetails.changed`, `AwardDetails.with_members`) is strict. On the wire the type
 is called `ProjectDetails`.
 
@@ -52,21 +52,21 @@ class AwardDetails(Record):
     Attributes:
         name: Title of the project.
         template: Which kind of project it is.
-        key: A text of the portal's own.
+        key: A string that only the portal interprets.
         description: Free text.
         members: Role of each member by e-mail address.
         start_date: First day.
         end_date: Last day.
         allocation: What is granted. "No allocation" is not the same as None.
         breakdown: Free texts by name.
-        award: The award elsewhere.
-        call: The call that it answers.
-        project_link: The project elsewhere.
+        award: The award in another system.
+        call: The call for proposals that it answers.
+        project_link: The project in another system.
         renewal: The award that it renews.
         notes: Remarks, in the order received.
-        earliest_approve: When it may be approved at the earliest.
-        membership_control: What the receiving portal may change; None counts as open.
-        allowed_domains: Who may be a member; None is everybody, and an empty list is nobody.
+        earliest_approve: Earliest time at which it may be approved.
+        membership_control: What the receiving portal may change; None means open.
+        allowed_domains: Who may be a member; None means everybody, and an empty list nobody.
     """
 
     name: str | None = attrs.field(default=None, metadata=member(TEXT))
@@ -94,18 +94,17 @@ class AwardDetails(Record):
     )
 
     def allows(self, address: str) -> bool:
-        """Tell whether `allowed_domains` lets this e-mail address be a member."""
+        """Return whether `allowed_domains` lets this e-mail address be a member."""
         return is_address_allowed(address, self.allowed_domains)
 
     def changed(self, **changes: Any) -> Self:
-        """Give a copy with other values for some fields, checked more strictly than values read from the
-        wire.
+        """Return a copy with some fields changed. Checks are stricter than for values read from the wire.
 
         Names, keys and descriptions are trimmed; empty ones, empty links, empty members and "No allocation"
-        become None. Members replace all members that there were.
+        become None. New members replace all earlier ones.
 
         Raises:
-            ParseError: A member is no e-mail address, has no role or is not allowed.
+            ParseError: A member is not an e-mail address, has no role or is not allowed.
         """
         for field in ("name", "key", "description"):
             if isinstance(changes.get(field), str):
@@ -123,18 +122,18 @@ class AwardDetails(Record):
         return without.with_members(members) if members else without
 
     def with_members(self, members: Mapping[str, str]) -> Self:
-        """Give a copy with more members, or with other roles for some; all of them or, on an error, none.
+        """Return a copy with members added or their roles changed. On an error, none is changed.
 
         Args:
             members: Role by e-mail address; both are trimmed.
 
         Raises:
-            ParseError: A member is no e-mail address, has no role or is not allowed.
+            ParseError: A member is not an e-mail address, has no role or is not allowed.
         """
         return attrs.evolve(self, members={**(self.members or {}), **self._checked(members)})
 
     def without_member(self, address: str) -> Self:
-        """Give a copy without a member; nothing else changes if there is no such member."""
+        """Return a copy without a member; if there is no such member, nothing changes."""
         address = trim(address)
         if self.members is None or address not in self.members:
             return self
@@ -143,15 +142,15 @@ class AwardDetails(Record):
         )
 
     def with_note(self, note: Note) -> Self:
-        """Give a copy with one more note at the end."""
+        """Return a copy with one more note at the end."""
         return attrs.evolve(self, notes=(*self.notes, note))
 
     def merge(self, update: AwardDetails) -> Self:
-        """Give this award as an update changes it.
+        """Return this award with an update applied.
 
         What the update leaves unset stays. The breakdown is merged key by key, new notes are added and all
-        are sorted by time, everything else that is set in the update replaces what was here: also empty
-        members, and an empty list of domains.
+        are sorted by time, and any other field set in the update replaces the one here, even with empty
+        members or an empty list of domains.
 
         Raises:
             RefusedError: The update is for another template.

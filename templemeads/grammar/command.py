@@ -1,7 +1,6 @@
-"""Commands: what a job carries, a path and an instruction.
+"""Commands: a path and an instruction, which a job carries.
 
-Protocol page *grammar*, section 11. Here, and only here, runs of white space are tidied, whichever white
-space it is.
+Protocol page *grammar*, section 11. Only here are runs of white space, of any kind, reduced to one space.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
 
 @attrs.frozen(repr=False)
 class Command(TextValue):
-    """A path and what to do at its end: `waldur.brics.notebook add_user fred.proj.waldur`.
+    """A path and what its last agent should do: `waldur.brics.notebook add_user fred.proj.waldur`.
 
     Attributes:
         destination: The path that the command travels.
-        instruction: What its last agent is to do.
+        instruction: What the last agent on the path should do.
     """
 
     destination: Destination = attrs.field(validator=attrs.validators.instance_of(Destination))
@@ -77,7 +76,7 @@ _set_instruction = slot_setter(Command, "instruction")
 
 
 def _untidied(text: str, rest: list[str], position: int) -> int:
-    """Find the character of `text` that became the one at `position` of the tidied instruction."""
+    """Return the index in `text` of the character at `position` of the tidied instruction."""
     for start, word in zip(word_starts(text)[1:], rest, strict=True):
         if position <= len(word):
             return start + position

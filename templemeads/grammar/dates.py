@@ -1,8 +1,8 @@
 """Days, and ranges of days.
 
-Protocol page *grammar*, section 5. A `Date` is a `datetime.date` that keeps to the years the protocol
+Protocol page *grammar*, section 5. A `Date` is a `datetime.date` within the years the protocol
 allows, so it compares and calculates like one. Names such as `this_week` are resolved when they are read;
-only dates travel.
+only dates are sent.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 FIRST_YEAR: Final = 1970
 LAST_YEAR: Final = 2200
-"""Years that a date may lie in, both included."""
+"""First and last year allowed in a date."""
 
-LONGEST_RANGE: Final = 1830
-"""Days between the ends of a range at most, about five years."""
+MAX_RANGE_DAYS: Final = 1830
+"""Maximum distance between the ends of a range, about five years."""
 
 _DATE = re.compile(rf"([+-]?)([0-9]+)-[{WS}]*([0-9]{{1,2}})-[{WS}]*([0-9]{{1,2}})").fullmatch
 _EXPECTED = f"YYYY-MM-DD, from {FIRST_YEAR} to {LAST_YEAR}"
@@ -52,12 +52,12 @@ class Date(dt.date, TextValue):
             raise ParseError("There is no such day", expected=_EXPECTED) from None
 
     def __reduce__(self) -> tuple[type[Self], tuple[int, int, int]]:
-        """Be copied by the constructor, which knows no other form."""
+        """Copy and pickle through the constructor."""
         return type(self), (self.year, self.month, self.day)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read year, month and day; white space may stand before each number.
+        """Read year, month and day; white space is allowed before each number.
 
         Raises:
             ParseError: The text is not a date, or there is no such day, or not in the years that are allowed.
@@ -86,7 +86,7 @@ class Date(dt.date, TextValue):
 
     @classmethod
     def of(cls, day: dt.date) -> Self:
-        """Make a date from a `datetime.date`; a `datetime` gives its day, in its own time zone.
+        """Make a date from a `datetime.date`; a `datetime` is cut to its day, in its own time zone.
 
         Raises:
             ParseError: The year is not within the years that are allowed.
@@ -112,10 +112,10 @@ def _as_date(day: dt.date) -> Date:
 
 @attrs.frozen(repr=False, order=True)
 class DateRange(TextValue):
-    """Days from one to another, both included: `2024-01-01:2024-01-31`.
+    """A range of days, both ends included: `2024-01-01:2024-01-31`.
 
-    Made from dates, the earlier comes first. A text with the end before the start is accepted and kept as it
-    is; such a range holds no days.
+    The constructor swaps dates in the wrong order. A string whose end is before its start is accepted
+    unchanged; such a range has no days.
 
     Attributes:
         start: The first day.
@@ -129,7 +129,7 @@ class DateRange(TextValue):
     end: Date = attrs.field(converter=_as_date)
 
     def __attrs_post_init__(self) -> None:
-        """Put the ends in order and check how far they are apart."""
+        """Put the ends in order and check the distance between them."""
         if self.start > self.end:
             start, end = self.start, self.end
             object.__setattr__(self, "start", end)
@@ -173,7 +173,7 @@ class DateRange(TextValue):
 
     @classmethod
     def named(cls, name: str, today: dt.date | None = None) -> Self:
-        """Give the days that a name stands for.
+        """Return the range that a name means.
 
         Args:
             name: `yesterday`, `today`, `this_day`, `tomorrow`, or `this_` or `last_` with
@@ -187,13 +187,13 @@ class DateRange(TextValue):
             raise ParseError(
                 f"No days are called {quoted(name)}", text=name, position=0, misspelt=name, known=_NAMED
             )
-        # The protocol page means the calendar of whoever reads the name.
+        # The protocol page means the local calendar of the reader.
         start, end = _NAMED[name](_unbounded(today or dt.date.today()))  # noqa: DTZ011
         return cls(Date.of(start), Date.of(end))
 
     @property
     def days(self) -> tuple[Date, ...]:
-        """Each day, in order; none if the end lies before the start."""
+        """Each day, in order; empty if the end is before the start."""
         first = self.start.toordinal()
         return tuple(Date.fromordinal(first + index) for index in range((self.end - self.start).days + 1))
 
@@ -274,17 +274,17 @@ _RANGE_EXPECTED = f"a date, two dates separated by ':', or one of {', '.join(_NA
 
 def _check_length(start: Date, end: Date) -> None:
     distance = abs((end - start).days)
-    if distance > LONGEST_RANGE:
+    if distance > MAX_RANGE_DAYS:
         raise ParseError(
-            f"The ends of a range may be {LONGEST_RANGE} days apart; these are {distance}",
+            f"The ends of a range may be {MAX_RANGE_DAYS} days apart; these are {distance}",
             text=f"{start}:{end}",
             position=0,
-            expected=f"at most {LONGEST_RANGE} days",
+            expected=f"at most {MAX_RANGE_DAYS} days",
         )
 
 
 def _refuse_end(error: ParseError, whole: str, piece: str, text: str, offset: int) -> ParseError:
-    """Tell a misspelt name from a misspelt date."""
+    """Decide whether a name or a date is misspelt, and return the error for it."""
     if any(character.isdigit() for character in piece[:10]):
         return error.inside(text, offset)
     if piece != whole and trim(piece) in _NAMED:

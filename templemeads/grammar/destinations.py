@@ -1,8 +1,7 @@
-"""The paths that commands travel, and lists of them.
+"""Paths of commands, and lists of paths.
 
 Protocol page *grammar*, section 4. A destination is not trimmed, unlike nearly everything else, and its
-agents may have names of any characters but white space: only the networks themselves know which names are
-real.
+agent names may contain any characters but white space: only a network knows which names are real.
 """
 
 from __future__ import annotations
@@ -23,11 +22,11 @@ from .whitespace import WS, find_blank, refuse_surrogates, trim
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-LONGEST_REMEMBERED: Final = 256
-"""Characters of a path that is read once and then given back as the same object; a longer one is read anew."""
+MAX_CACHED_PATH_CHARACTERS: Final = 256
+"""Maximum length of a path that is cached. Longer paths are parsed every time."""
 
-MOST_REMEMBERED: Final = 1024
-"""Paths that are remembered so, the latest ones: 10 MB if every one of them is the worst that a stranger can send."""
+MAX_CACHED_PATHS: Final = 1024
+"""Maximum number of cached paths, least recently used dropped first: 10 MB with the worst that a stranger can send."""
 
 D = TypeVar("D", bound="Destination")
 
@@ -35,10 +34,10 @@ _EXPECTED = "two or more agent names, separated by dots, without white space"
 
 
 class Position(enum.Enum):
-    """Where an agent stands on a path, seen from whoever sent it something."""
+    """Where an agent is on a path, relative to the sender of a message."""
 
     DESTINATION = "destination"
-    """The last agent of the path: the job is run here."""
+    """The last agent of the path: this agent runs the job."""
     DOWNSTREAM = "downstream"
     """Further along the path than the sender: the job is passed on."""
     UPSTREAM = "upstream"
@@ -81,14 +80,14 @@ class Destination(TextValue):
         Raises:
             ParseError: There are fewer than two names, or there is white space.
         """
-        if len(text) > LONGEST_REMEMBERED:
+        if len(text) > MAX_CACHED_PATH_CHARACTERS:
             return _read(cls, text)
-        path: Self = _remembered(cls, text)  # type: ignore[arg-type]  # a class is hashable, whatever its values are
+        path: Self = _cached_path(cls, text)  # type: ignore[arg-type]  # a class is hashable, whatever its values are
         return path
 
     @property
     def first(self) -> str:
-        """The agent where the path begins; the portal whose users and projects may be spoken of."""
+        """The first agent of the path: the portal whose users and projects a command may name."""
         return self.agents[0]
 
     @property
@@ -102,25 +101,25 @@ class Destination(TextValue):
         return self.agents[-1]
 
     def reverse(self) -> Self:
-        """Give the same path the other way round."""
+        """Return the reversed path."""
         return type(self)(self.agents[::-1])
 
     def next(self, agent: str) -> str | None:
-        """Name the agent after the first place of `agent`; None at the end, or where it is absent."""
+        """Return the agent after the first occurrence of `agent`; None if it is last or absent."""
         if agent not in self.agents:
             return None
         index = self.agents.index(agent) + 1
         return self.agents[index] if index < len(self.agents) else None
 
     def previous(self, agent: str) -> str | None:
-        """Name the agent before the first place of `agent`; None at the start, or where it is absent."""
+        """Return the agent before the first occurrence of `agent`; None if it is first or absent."""
         if agent not in self.agents:
             return None
         index = self.agents.index(agent)
         return self.agents[index - 1] if index else None
 
     def position(self, agent: str, sender: str) -> Position:
-        """Say where `agent` stands, seen from `sender`.
+        """Return the position of `agent` relative to `sender`.
 
         Raises:
             RefusedError: The sender or the agent is not on the path, or they are the same.
@@ -137,7 +136,7 @@ class Destination(TextValue):
         return Position.DOWNSTREAM if ahead else Position.UPSTREAM
 
     def __iter__(self) -> Iterator[str]:
-        """Give the names in order."""
+        """Return the names in order."""
         return iter(self.agents)
 
     def __len__(self) -> int:
@@ -153,7 +152,7 @@ class Destination(TextValue):
         return ".".join(self.agents)
 
 
-# What is read was checked as the constructor does it, so the slot is filled directly.
+# Parsing has done the checks of the constructor, so the slot is filled directly.
 _set_agents = slot_setter(Destination, "agents")
 
 _STRANGE = re.compile(f"[{WS}\ud800-\udfff]").search
@@ -167,9 +166,9 @@ def _read(kind: type[D], text: str) -> D:
     return made
 
 
-# The jobs of an agent share a handful of paths, so reading each only once saves time and, on a board, memory. This is no
-# state that anyone could see: equal paths are equal values whether or not they are one object, and refusals are not kept.
-_remembered = functools.lru_cache(MOST_REMEMBERED)(_read)
+# The jobs of an agent share a handful of paths, so caching them saves time and, on a board, memory. The cache is
+# invisible: equal paths are equal values whether or not they are one object, and errors are not cached.
+_cached_path = functools.lru_cache(MAX_CACHED_PATHS)(_read)
 
 
 def _check(text: str, count: int) -> None:
@@ -214,7 +213,7 @@ class Destinations(TextValue):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read paths separated by commas, perhaps in brackets; empty pieces and repetitions are dropped.
+        """Read paths separated by commas, perhaps in brackets; empty pieces and duplicates are dropped.
 
         Raises:
             ParseError: A piece is not a destination.
@@ -235,7 +234,7 @@ class Destinations(TextValue):
 
     @classmethod
     def from_json(cls, value: object) -> Self:
-        """Read an array of destination strings; repetitions are kept.
+        """Read an array of destination strings; duplicates stay.
 
         Raises:
             ParseError: It is something else.
@@ -247,15 +246,15 @@ class Destinations(TextValue):
         return cls(tuple(Destination.parse(json_text(item, "Destination")) for item in value))
 
     def to_json(self) -> list[str]:  # type: ignore[override]  # the one text type whose JSON is no string
-        """Give the JSON form: an array, also for none and one."""
+        """Return the JSON form: always an array."""
         return [str(destination) for destination in self.destinations]
 
     def add(self, other: Destinations) -> Self:
-        """Append those of `other` that are not here yet."""
+        """Append the paths of `other` that are not in this list yet."""
         return type(self)(tuple(dict.fromkeys((*self.destinations, *other.destinations))))
 
     def remove(self, other: Destinations) -> Self:
-        """Take out the first equal entry of each of `other`."""
+        """Remove the first entry equal to each of `other`."""
         unwanted = Counter(other.destinations)
         left = []
         for destination in self.destinations:
@@ -266,7 +265,7 @@ class Destinations(TextValue):
         return type(self)(tuple(left))
 
     def __iter__(self) -> Iterator[Destination]:
-        """Give the paths in order."""
+        """Return the paths in order."""
         return iter(self.destinations)
 
     def __len__(self) -> int:

@@ -1,7 +1,7 @@
-"""What a notification tells: something happened to a user, a project or an award.
+"""Events, which notifications carry: something happened to a user, a project or an award.
 
-Protocol page *grammar*, section 13. One class for each event, so that they can be matched: `case
-UserAdded(user)`. Their names are written in two ways: `user_added` in text, `UserAdded` in JSON.
+Protocol page *grammar*, section 13. Each event is a class, for use in `match`: `case
+UserAdded(user)`. Its name is written in two ways: `user_added` in text, `UserAdded` in JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .text import json_name, json_text
 
 
 def single_entry(value: object) -> tuple[str, object]:
-    """Take apart a JSON object with exactly one key.
+    """Return the key and value of a JSON object with exactly one key.
 
     Raises:
         ParseError: It is something else.
@@ -48,7 +48,7 @@ class Event:
     subject: ClassVar[type[UserIdentifier | ProjectIdentifier]]
 
     def argument(self) -> UserIdentifier | ProjectIdentifier:
-        """Give what it happened to."""
+        """Return the user or project that it happened to."""
         raise NotImplementedError
 
     @classmethod
@@ -56,7 +56,7 @@ class Event:
         """Read an event from its two words.
 
         Raises:
-            ParseError: There is no such event, or its argument is not what it tells of.
+            ParseError: There is no such event, or its argument has the wrong type.
         """
         kind = _BY_KEYWORD.get(keyword)
         if kind is None:
@@ -68,7 +68,7 @@ class Event:
                 misspelt=keyword,
                 known=_BY_KEYWORD,
             )
-        return kind(kind.subject.parse(argument))  # type: ignore[call-arg]  # every row below takes its subject
+        return kind(kind.subject.parse(argument))  # type: ignore[call-arg]  # every event below takes its subject
 
     @classmethod
     def from_json(cls, value: object) -> Event:
@@ -89,10 +89,10 @@ class Event:
                 known=_BY_NAME,
             )
         subject = kind.subject.parse(json_text(argument, kind.subject.__name__))
-        return kind(subject)  # type: ignore[call-arg]  # every row below takes its subject
+        return kind(subject)  # type: ignore[call-arg]  # every event below takes its subject
 
     def to_json(self) -> dict[str, Any]:
-        """Give the JSON form: an object with one key."""
+        """Return the JSON form: an object with one key."""
         return {type(self).__name__: str(self.argument())}
 
     def __str__(self) -> str:
@@ -112,7 +112,7 @@ class UserEvent(Event):
     user: UserIdentifier = attrs.field(validator=attrs.validators.instance_of(UserIdentifier))
 
     def argument(self) -> UserIdentifier:
-        """Give the user."""
+        """Return the user."""
         return self.user
 
 
@@ -128,7 +128,7 @@ class ProjectEvent(Event):
     project: ProjectIdentifier = attrs.field(validator=attrs.validators.instance_of(ProjectIdentifier))
 
     def argument(self) -> ProjectIdentifier:
-        """Give the project."""
+        """Return the project."""
         return self.project
 
 

@@ -1,6 +1,6 @@
-"""The table of instructions, drawn for people: as lines for a terminal, as a page of documentation.
+"""Descriptions of the instructions for people: as lines for a terminal, as a page of documentation.
 
-Nothing is known here that the table and the glossary do not know.
+All facts come from the table and the glossary.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 _CUTS = {
     Cut.REST: "Everything after the first space is the argument.",
-    Cut.WORDS: "Each argument is one word; surplus words are ignored.",
-    Cut.WORDS_THEN_REST: "Arguments are words; the last one is everything that remains.",
-    Cut.NONE: "It takes no argument; whatever follows is ignored.",
+    Cut.WORDS: "Each argument is one word; extra words are ignored.",
+    Cut.WORDS_THEN_REST: "Each argument is one word; the last one is all the remaining text.",
+    Cut.NONE: "It has no arguments; any further text is ignored.",
 }
 
 
@@ -28,7 +28,7 @@ def _entry(parameter: Argument) -> Entry:
 
 
 def form(row: type[Instruction]) -> str:
-    """Write how an instruction looks: `add_user <user>`; brackets are around what may be left out."""
+    """Return the syntax of an instruction, such as `add_user <user>`; optional arguments are in brackets."""
     arguments = (
         f"[{parameter.name}]" if parameter.default is not None else f"<{parameter.name}>"
         for parameter in row.parameters
@@ -37,24 +37,24 @@ def form(row: type[Instruction]) -> str:
 
 
 def example(row: type[Instruction]) -> str:
-    """Write an instruction that can be read."""
+    """Return an example that parses."""
     return " ".join((row.keyword, *(_entry(parameter).example for parameter in row.parameters)))
 
 
 def portal_rule(row: type[Instruction]) -> str:
-    """Say in a sentence what the portal rule asks of an instruction."""
+    """Explain in a sentence how the portal rule applies to an instruction."""
     if isinstance(row.owner, Nobody):
-        return "It speaks of no portal's users or projects, so the portal rule asks nothing of it."
+        return "It names no portal, project or user, so the portal rule does not apply."
     return f"The portal of its {row.owner} must be the first agent of the path."
 
 
 def result(row: type[Instruction]) -> str:
-    """Name the type of result of an instruction."""
+    """Return the name of an instruction's result type."""
     return row.result or "that of the instruction inside"
 
 
 def explain(row: type[Instruction]) -> list[str]:
-    """Explain one instruction, in lines."""
+    """Explain one instruction; return the lines."""
     lines = [form(row), f"  {row.__doc__}", ""]
     names = [f"{parameter.name} ({_entry(parameter).name})" for parameter in row.parameters]
     width = max(map(len, names), default=0)
@@ -78,7 +78,7 @@ def explain(row: type[Instruction]) -> list[str]:
 
 
 def overview() -> list[str]:
-    """Draw the whole table, in lines."""
+    """Return the lines of the whole table."""
     rows = [(row.family(), form(row), result(row)) for row in instructions()]
     width = max(len(text) for _, text, _ in rows)
     lines = []
@@ -89,7 +89,7 @@ def overview() -> list[str]:
 
 
 def as_data(row: type[Instruction]) -> dict[str, Any]:
-    """Give a row of the table as JSON data."""
+    """Return a row of the table as JSON data."""
     return {
         "keyword": row.keyword,
         "synonyms": list(row.synonyms),
@@ -109,7 +109,7 @@ def as_data(row: type[Instruction]) -> dict[str, Any]:
 _HEAD = """\
 # The instructions
 
-This page is drawn from the table of instructions by `templemeads grammar --markdown`. `templemeads grammar
+`templemeads grammar --markdown` generates this page from the table of instructions. `templemeads grammar
 add_user` explains one instruction, `templemeads parse 'add_user fred.proj.waldur'` shows what a line means.
 
 An instruction is a keyword and its arguments, each after one space. A command is a path of agents and an
@@ -125,9 +125,9 @@ match Instruction.parse("add_user fred.proj.waldur"):
         print(user.username, user.project_identifier)
 ```
 
-*Rule*: ● marks instructions to which the portal rule applies: where commands come from outside of the
-network, the portal of the first argument must be the first agent of the path. *New*: ◦ marks what older
-agents do not know. *Read*: how the text is cut into arguments.
+*Rule*: ● marks instructions to which the portal rule applies: when a command comes from outside the
+network, the portal of its first argument must be the first agent of the path. *New*: ◦ marks instructions that
+older agents do not know. *Read*: how the text is split into arguments.
 """
 
 
@@ -156,7 +156,7 @@ def _markdown_row(row: type[Instruction]) -> tuple[str, ...]:
 
 
 def markdown() -> str:
-    """Draw the page of documentation."""
+    """Return the page of documentation."""
     lines = [*_HEAD.splitlines()]
     head = ("instruction", "arguments", "read", "result", "rule", "new", "meaning")
     for family, group in itertools.groupby(instructions(), key=lambda row: row.family()):

@@ -1,12 +1,12 @@
-"""How the fields of JSON objects are read, checked and written: one small value per kind of field.
+"""How the fields of JSON objects are read, checked and written: one small value per type of field.
 
-A `Form` knows one kind of value in three directions: from JSON, from Python (the check of the constructor),
-and to JSON. A `Record` is an attrs class whose fields name their forms; it reads and writes itself from
-that table alone:
+A `Form` handles one type of value in three directions: from JSON, from Python (the check of the constructor),
+and to JSON. A `Record` is an attrs class whose fields name their forms; that table is all it needs to read and
+write itself:
 
 - a field without a default is required; a default of None also admits `null`; any other default refuses it;
-- a field given twice is an error, an unknown one is ignored (or kept, where the class has a place for it);
-- `always=False` leaves a field out while it has its default.
+- a duplicate field is an error, an unknown one is ignored (or stored, if the class is a `KeepsUnknown`);
+- `always=False` omits a field that has its default.
 
 Source: the protocol page *json-types*, section 1.
 """
@@ -28,19 +28,19 @@ from .whitespace import refuse_surrogates
 T = TypeVar("T")
 K = TypeVar("K")
 
-U64_MAX = 2**64 - 1
+MAX_U64 = 2**64 - 1
 
 
 @attrs.frozen
 class Form(Generic[T]):
-    """One kind of value.
+    """One type of value.
 
     Attributes:
-        name: What it is, in words, for messages.
-        read: From what a JSON reader returned; raises ParseError.
-        check: From what a caller passed to a constructor; gives back the value, immutable; raises TypeError
-            or ParseError.
-        write: To JSON. The second argument says whether unknown fields that were kept are written again.
+        name: A description for error messages.
+        read: Converts what a JSON reader returned; raises ParseError.
+        check: Converts an argument of a constructor into an immutable value; raises TypeError or
+            ParseError.
+        write: Converts to JSON. The second argument says whether stored unknown fields are written.
     """
 
     name: str
@@ -57,11 +57,11 @@ class JSONValue(Protocol):
         """Read a value from what a JSON reader returned."""
 
     def to_json(self) -> JSON:
-        """Give the JSON form."""
+        """Return the JSON form."""
 
 
 class FieldError(ParseError):
-    """A ParseError inside a JSON object, whose message begins with the way to the field."""
+    """A ParseError inside a JSON object; its message begins with the path to the field."""
 
     def __init__(self, path: tuple[str, ...], error: ParseError) -> None:
         self.path = path
@@ -74,12 +74,12 @@ class FieldError(ParseError):
 
     @classmethod
     def within(cls, name: str, error: ParseError) -> FieldError:
-        """Say that `error` happened inside the field or entry called `name`."""
+        """Prefix the path of `error` with the field or entry called `name`."""
         return cls((name, *error.path) if isinstance(error, FieldError) else (name,), error)
 
 
 def refused(value: object, expected: str) -> ParseError:
-    """Make the error for a JSON value of the wrong kind."""
+    """Return the error for a JSON value of the wrong type."""
     shown = (
         quoted(value)
         if isinstance(value, str)
@@ -99,7 +99,7 @@ def refused(value: object, expected: str) -> ParseError:
 
 def _plain(name: str, python: type[T], judge: Callable[[T], None]) -> Form[T]:
     def read(value: object) -> T:
-        # Exactly the type: for Python True is an int, and 1.0 equals 1.
+        # Compare types exactly: in Python True is an int, and 1.0 equals 1.
         if type(value) is not python:
             raise refused(value, name)
         judge(value)
@@ -115,7 +115,7 @@ def _plain(name: str, python: type[T], judge: Callable[[T], None]) -> Form[T]:
 
 
 def whole_number(maximum: int) -> Form[int]:
-    """Make the form of integers from 0 to `maximum`, both included."""
+    """Return the form of integers from 0 to `maximum`, both included."""
     name = f"a whole number from 0 to {maximum}"
 
     def judge(value: int) -> None:
@@ -128,14 +128,14 @@ def whole_number(maximum: int) -> Form[int]:
 TEXT: Form[str] = _plain("a string", str, refuse_surrogates)
 BOOLEAN: Form[bool] = _plain("true or false", bool, lambda _value: None)
 U32: Form[int] = whole_number(2**32 - 1)
-U64: Form[int] = whole_number(U64_MAX)
+U64: Form[int] = whole_number(MAX_U64)
 
 
 # --- values of other classes, lists, maps ---------------------------------------------------------
 
 
 def value_of(kind: type[Any]) -> Form[Any]:
-    """Make the form of a class with `from_json` and `to_json`."""
+    """Return the form of a class with `from_json` and `to_json`."""
 
     def check(value: object) -> Any:
         if not isinstance(value, kind):
@@ -149,7 +149,7 @@ def value_of(kind: type[Any]) -> Form[Any]:
 
 
 def list_of(entry: Form[T]) -> Form[tuple[T, ...]]:
-    """Make the form of arrays; in Python a tuple."""
+    """Return the form of arrays; in Python a tuple."""
     name = f"an array, each entry {entry.name}"
 
     def read(value: object) -> tuple[T, ...]:
@@ -172,10 +172,10 @@ def list_of(entry: Form[T]) -> Form[tuple[T, ...]]:
 
 
 def map_of(key: Form[K], entry: Form[T]) -> Form[FrozenMap[K, T]]:
-    """Make the form of maps: objects whose keys are values too; in Python a `FrozenMap`.
+    """Return the form of maps: objects whose keys are values too; in Python a `FrozenMap`.
 
-    Of two equal keys the last wins, equal *after* reading. Written sorted by the text of the key: the
-    protocol has no order for most maps, but the same value should always give the same text.
+    If two keys are equal *after* reading, the last wins. Keys are written in alphabetical order: the protocol
+    defines no order for most maps, but the same value should always be written the same way.
     """
     name = f"an object, each entry {entry.name}"
 
@@ -209,11 +209,11 @@ _ALWAYS = "templemeads.always"
 
 
 def member(form: Form[Any], *, always: bool = True) -> dict[str, Any]:
-    """Make the `metadata` of an attrs field that is a field of the JSON object too, of the same name.
+    """Return the `metadata` of an attrs field that is also a field of the JSON object, with the same name.
 
     Args:
-        form: What it holds.
-        always: Write it also while it has its default.
+        form: The form of its values.
+        always: Write it even if it has its default.
     """
     return {_FORM: form, _ALWAYS: always}
 
@@ -278,14 +278,14 @@ class Record:
         self._check()
 
     def _check(self) -> None:
-        """Check what no field can check alone. Raises ParseError."""
+        """Check what involves several fields. Raises ParseError."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read JSON text.
 
         Raises:
-            ParseError: It is not JSON, or not of this kind.
+            ParseError: It is not JSON, or not of this type.
         """
         return cls.from_json(parse_json(text))
 
@@ -294,7 +294,7 @@ class Record:
         """Read what a JSON reader returned.
 
         Raises:
-            ParseError: A field is missing, given twice, or not what it should be.
+            ParseError: A field is missing, duplicate or invalid.
         """
         if not isinstance(value, Mapping):
             raise refused(value, f"an object ({cls.__name__})")
@@ -322,10 +322,10 @@ class Record:
         return cls(**given)
 
     def to_json(self, *, unknown: bool = False) -> dict[str, JSON]:
-        """Give the JSON form, as a dict with the fields in the order of the protocol.
+        """Return the JSON form, as a dict with the fields in the order of the protocol.
 
         Args:
-            unknown: Write fields again that were read without being understood, where the class keeps them.
+            unknown: Write stored unknown fields too, if the class is a `KeepsUnknown`.
         """
         fields: dict[str, JSON] = {}
         for each in self.json_fields:
@@ -337,25 +337,23 @@ class Record:
         return fields
 
     def __str__(self) -> str:
-        """Give the canonical JSON text, without fields that are not known."""
+        """Return the canonical JSON text, without unknown fields."""
         return dump_json(self.to_json())
 
 
 @attrs.frozen(kw_only=True)
 class KeepsUnknown(Record):
-    """A record that remembers fields it does not know, so that what a newer agent reports survives us.
+    """A record that stores unknown fields, so that we pass on what a newer agent reports.
 
     Attributes:
-        unknown: The JSON values of those fields, by name. Written again only where `Record.to_json` is
-            asked to.
+        unknown: The JSON values of those fields, by name. `Record.to_json` writes them on request only.
     """
 
     unknown: Mapping[str, JSON] = attrs.field(default=FrozenMap(), repr=False)
 
 
 def _can_be_written(value: JSON) -> bool:
-    # Text and numbers that no reader may use pass where nobody looks (1e999, half a surrogate pair); they
-    # end here.
+    # Values that cannot be written (1e999, half a surrogate pair) are accepted in unknown fields, but not stored.
     try:
         dump_json(value)
     except ParseError:

@@ -10,7 +10,7 @@ V_co = TypeVar("V_co", covariant=True)
 
 
 class FrozenMap(Mapping[K, V_co], Generic[K, V_co]):
-    """An immutable, hashable mapping; equal to any mapping with the same entries, in whatever order."""
+    """An immutable, hashable mapping; equal to any mapping with the same entries, in any order."""
 
     __slots__ = ("_entries", "_hash")
 

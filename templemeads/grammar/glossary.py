@@ -1,6 +1,6 @@
-"""What the arguments of instructions are, in words, for people.
+"""Descriptions of the arguments of instructions, for people.
 
-One entry for each type that stands in the table of instructions; a test holds that none is missing.
+There is one entry for each type in the table of instructions; a test checks that none is missing.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from typing import Final
 import attrs
 
 from .awards import AwardDetails
-from .dates import LONGEST_RANGE, DateRange
+from .dates import MAX_RANGE_DAYS, DateRange
 from .destinations import Destination, Destinations
-from .identifiers import LONGEST_COMPONENT, PortalIdentifier, ProjectIdentifier, UserIdentifier
-from .mappings import LONGEST_LOCAL_NAME, ProjectMapping, UserMapping
+from .identifiers import MAX_COMPONENT_CHARACTERS, PortalIdentifier, ProjectIdentifier, UserIdentifier
+from .mappings import MAX_LOCAL_NAME_CHARACTERS, ProjectMapping, UserMapping
 from .storage import QuotaLimit, Volume
 from .table import MAX_DEPTH, Instruction
 from .usage import Usage
 
-_COMPONENT = f"up to {LONGEST_COMPONENT} of A-Z a-z 0-9 _ -, not beginning with -"
+_COMPONENT = f"up to {MAX_COMPONENT_CHARACTERS} of A-Z a-z 0-9 _ -, not beginning with -"
 
 
 @attrs.frozen
@@ -26,10 +26,10 @@ class Entry:
     """One type of argument.
 
     Attributes:
-        name: What it is called.
-        form: How it is written.
+        name: Its name.
+        form: Its syntax.
         rule: What is allowed, in a sentence.
-        example: A text of this type, without spaces where the type allows that.
+        example: A string of this type, without spaces if possible.
 
     """
 
@@ -56,7 +56,7 @@ GLOSSARY: Final[dict[type, Entry]] = {
     ProjectMapping: Entry(
         "ProjectMapping",
         "project.portal:local_group",
-        f"A project and its local group, which is up to {LONGEST_LOCAL_NAME} of A-Z a-z 0-9 _ - . and "
+        f"A project and its local group, which is up to {MAX_LOCAL_NAME_CHARACTERS} of A-Z a-z 0-9 _ - . and "
         "neither begins with - or . nor ends with . nor holds two dots in a row.",
         "proj.waldur:proj",
     ),
@@ -75,13 +75,13 @@ GLOSSARY: Final[dict[type, Entry]] = {
     Destinations: Entry(
         "Destinations",
         "[path, path, …]",
-        "Paths, in brackets unless there is exactly one; an empty text is the empty list.",
+        "Paths, in brackets unless there is exactly one; an empty string is the empty list.",
         "[waldur.a, waldur.b]",
     ),
     DateRange: Entry(
         "DateRange",
         "YYYY-MM-DD:YYYY-MM-DD",
-        f"Two dates at most {LONGEST_RANGE} days apart, or one, or a name: yesterday, today, tomorrow; this_ "
+        f"Two dates at most {MAX_RANGE_DAYS} days apart, or one, or a name: yesterday, today, tomorrow; this_ "
         "or last_ with week, month or year.",
         "2024-01-01:2024-01-31",
     ),
@@ -95,7 +95,7 @@ GLOSSARY: Final[dict[type, Entry]] = {
     Usage: Entry(
         "Usage",
         "seconds",
-        "A whole number of seconds; or one and a unit: seconds, minutes, hours, days.",
+        "A whole number of seconds; or a number and a unit: seconds, minutes, hours, days.",
         "7200",
     ),
     AwardDetails: Entry(
@@ -104,7 +104,7 @@ GLOSSARY: Final[dict[type, Entry]] = {
     Instruction: Entry(
         "Instruction",
         "instruction",
-        f"Another instruction, with its arguments; up to {MAX_DEPTH} inside of each other.",
+        f"Another instruction, with its arguments; up to {MAX_DEPTH} nested.",
         "add_user fred.proj.waldur",
     ),
     str: Entry(

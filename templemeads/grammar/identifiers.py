@@ -1,8 +1,8 @@
-"""Who and what a job is about: portals, projects and users, by their global names.
+"""Portals, projects and users, by their global names.
 
-One pattern per type holds the rule for all components (protocol page *grammar*, section 2). Whichever way a
-value is made (from parts, from text, from JSON), it matched that pattern; only when it does not is the text
-taken apart to find the place to blame. Equality and order go by the parts, case included.
+One pattern per type checks all components (protocol page *grammar*, section 2), whether a value is made from
+parts, from text or from JSON. Only if it does not match is the text analysed to find the error. Equality and
+order compare the parts, case included.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from .whitespace import indent, trim
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LONGEST_COMPONENT: Final = 64
-"""Characters in a user name, a project name or a portal name at most."""
+MAX_COMPONENT_CHARACTERS: Final = 64
+"""Maximum length of a user name, a project name or a portal name."""
 
-_COMPONENT = f"([A-Za-z0-9_][A-Za-z0-9_-]{{0,{LONGEST_COMPONENT - 1}}})"
+_COMPONENT = f"([A-Za-z0-9_][A-Za-z0-9_-]{{0,{MAX_COMPONENT_CHARACTERS - 1}}})"
 _PORTAL = re.compile(_COMPONENT).fullmatch
 _PROJECT = re.compile(rf"{_COMPONENT}\.{_COMPONENT}").fullmatch
 _USER = re.compile(rf"{_COMPONENT}\.{_COMPONENT}\.{_COMPONENT}").fullmatch
 _STRANGE = re.compile("[^A-Za-z0-9_-]")
 
-_EXPECTED = f"1 to {LONGEST_COMPONENT} of A-Z a-z 0-9 _ -, not beginning with -"
+_EXPECTED = f"1 to {MAX_COMPONENT_CHARACTERS} of A-Z a-z 0-9 _ -, not beginning with -"
 
 
 def _fault(component: str, what: str) -> ParseError | None:
-    """Say what is wrong with one trimmed component, if anything is."""
+    """Return the error for one trimmed component, or None."""
 
     def error(message: str, position: int) -> ParseError:
         return ParseError(message, text=component, position=position, expected=_EXPECTED)
@@ -46,16 +46,17 @@ def _fault(component: str, what: str) -> ParseError | None:
         return error(f"The {what} cannot hold {found}: only A-Z a-z 0-9 _ - may stand here", strange.start())
     if component.startswith("-"):
         return error(f'The {what} cannot begin with "-"', 0)
-    if len(component) > LONGEST_COMPONENT:
+    if len(component) > MAX_COMPONENT_CHARACTERS:
         length = len(component)
         return error(
-            f"The {what} is {length} characters long; {LONGEST_COMPONENT} are allowed", LONGEST_COMPONENT
+            f"The {what} is {length} characters long; {MAX_COMPONENT_CHARACTERS} are allowed",
+            MAX_COMPONENT_CHARACTERS,
         )
     return None
 
 
 def _refusal(kind: str, text: str, names: tuple[str, ...]) -> ParseError:
-    """Find the place to blame in a text that is not `names` joined by dots."""
+    """Return the error, with its position, for a text that is not `names` joined by dots."""
     pieces = text.split(".", len(names))
     offset = 0
     for name, piece in zip(names, pieces, strict=False):
@@ -77,7 +78,7 @@ def _refusal(kind: str, text: str, names: tuple[str, ...]) -> ParseError:
 
 
 def _check(match: Callable[[str], object], kind: str, **parts: object) -> None:
-    """Check the arguments of a constructor; when they do not match, find the one to blame."""
+    """Check the arguments of a constructor; raise the error for the first invalid one."""
     texts = [require_text(part, f"{name} of a {kind}") for name, part in parts.items()]
     if match(".".join(texts)):
         return
@@ -88,7 +89,7 @@ def _check(match: Callable[[str], object], kind: str, **parts: object) -> None:
 
 @attrs.frozen(repr=False, order=True)
 class PortalIdentifier(TextValue):
-    """A portal, where projects and users come from: `portal`.
+    """A portal, which owns projects and users: `portal`.
 
     Attributes:
         portal: Its name: up to 64 of `A-Z a-z 0-9 _ -`, not beginning with `-`.
@@ -211,9 +212,9 @@ class UserIdentifier(TextValue):
         return f"{self.username}.{self.project}.{self.portal}"
 
 
-# A million users of one project share the texts of its name and its portal's. An interned text goes with the last value that
-# holds it, so whatever strangers write is not kept.
-# What is read has matched the pattern that the constructors check, so the slots are filled directly.
+# A million users of one project share the strings of its name and its portal's. An interned string is freed with the last
+# value that uses it, so names sent by strangers do not accumulate.
+# Parsed text has matched the pattern that the constructors check, so the slots are filled directly.
 _set_portal = slot_setter(PortalIdentifier, "portal")
 _set_project = slot_setter(ProjectIdentifier, "project")
 _set_project_portal = slot_setter(ProjectIdentifier, "portal")

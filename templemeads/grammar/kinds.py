@@ -1,6 +1,6 @@
-"""All kinds of text by name, and guessing which kind a line is.
+"""All types of text by name, and a guess at the type of a line.
 
-For tools that are given a line without being told what it is. Agents always know what they expect.
+For tools that read a line of unknown type. Agents always know what they expect.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     import datetime as dt
 
 Parser = Callable[[str, "dt.date | None"], Any]
-"""Reads a text; names of days count from the second argument, or from the local calendar's day. Any: each
-kind has its own class, and only their text and JSON are wanted here."""
+"""Parses a string; names of days count from the second argument, or from today in the local calendar. Returns
+Any, since each type has its own class, and only their text and JSON matter here."""
 
 
 def _plain(kind: Any) -> Parser:
@@ -81,14 +81,14 @@ KINDS: Final[Mapping[str, Parser]] = {
     "storage-report": _plain(StorageReport),
     "project-storage-report": _plain(ProjectStorageReport),
 }
-"""Every kind of text, the more telling ones first."""
+"""Every type of text, the most distinctive ones first."""
 
 
 def guess_kind(text: str) -> tuple[str, bool]:
-    """Name the kind that a line was probably meant to be, whether or not it can be read as that.
+    """Return the type that a line was probably meant to be, whether or not it parses as that.
 
     Returns:
-        The kind, and whether nothing else comes into question.
+        The type, and whether it is the only candidate.
     """
     pieces = words(text[:1000])
     if not pieces:

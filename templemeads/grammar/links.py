@@ -28,10 +28,10 @@ _URL: Form[str | None] = Form(
 
 @attrs.frozen
 class Link(Record):
-    """Where something outside is known: an id, a web address, both or neither.
+    """A reference to something in another system: an id, a web address, both or neither.
 
     Attributes:
-        id: What it is called there, any text; None when unknown.
+        id: Its id there, any string; None if unknown.
         url: An absolute http or https URL, trimmed, otherwise as it was written; an empty one becomes None.
     """
 
@@ -40,7 +40,7 @@ class Link(Record):
 
     @property
     def is_empty(self) -> bool:
-        """Whether it says nothing."""
+        """Whether neither part is set."""
         return self.id is None and self.url is None
 
 
@@ -50,8 +50,8 @@ class Note(Record):
 
     Attributes:
         timestamp: When it was made.
-        author: Who made it, any text.
-        text: What it says, any text.
+        author: Who made it, any string.
+        text: The remark, any string.
     """
 
     timestamp: Timestamp = attrs.field(metadata=member(value_of(Timestamp)))
@@ -59,6 +59,6 @@ class Note(Record):
     text: str = attrs.field(metadata=member(TEXT))
 
     def describe(self) -> str:
-        """Show it in one line, to the minute: `[2024-01-15 10:30 UTC — Jane] Approved.`"""
+        """Return it as one line, to the minute: `[2024-01-15 10:30 UTC — Jane] Approved.`"""
         day, _, time = str(self.timestamp).partition("T")
         return f"[{day} {time[:5]} UTC — {self.author}] {self.text}"

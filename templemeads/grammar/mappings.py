@@ -1,7 +1,7 @@
-"""Which local user or group stands for a global name on one system.
+"""The local user or group that belongs to a global name on one system.
 
 Protocol page *grammar*, section 3. Local names end up in commands, in paths and in the databases of operating
-systems, so the rule for them is narrow: what could be mistaken for an option, a path or a separator is
+systems, so the rule is narrow: anything that could be mistaken for an option, a path or a separator is
 refused.
 """
 
@@ -18,17 +18,17 @@ from .identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
 from .text import TextValue, require_text, slot_setter
 from .whitespace import indent, trim
 
-LONGEST_LOCAL_NAME: Final = 64
-"""Characters in the name of a local user or group at most, unless it is an e-mail address."""
+MAX_LOCAL_NAME_CHARACTERS: Final = 64
+"""Maximum length of the name of a local user or group, unless it is an e-mail address."""
 
-LONGEST_ADDRESS: Final = 254
-"""Characters in an e-mail address that stands for a local user at most."""
+MAX_ADDRESS_CHARACTERS: Final = 254
+"""Maximum length of an e-mail address used as a local user name."""
 
-LONGEST_ADDRESS_NAME: Final = 64
-"""Characters before the `@` of an address at most."""
+MAX_ADDRESS_NAME_CHARACTERS: Final = 64
+"""Maximum number of characters before the `@` of an address."""
 
-LONGEST_LABEL: Final = 63
-"""Characters between two dots of an address's domain at most."""
+MAX_LABEL_CHARACTERS: Final = 63
+"""Maximum number of characters between two dots of an address's domain."""
 
 _NAME_PATTERN = r"[A-Za-z0-9_][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*"
 _NAME = re.compile(_NAME_PATTERN).fullmatch
@@ -38,15 +38,15 @@ _NOT_IN_ADDRESS_NAME = re.compile("[^A-Za-z0-9._+-]").search
 _NOT_IN_LABEL = re.compile("[^A-Za-z0-9-]").search
 
 _GROUP_EXPECTED = (
-    f"1 to {LONGEST_LOCAL_NAME} of A-Z a-z 0-9 _ - ., not beginning with - or ., not ending with ., "
+    f"1 to {MAX_LOCAL_NAME_CHARACTERS} of A-Z a-z 0-9 _ - ., not beginning with - or ., not ending with ., "
     "no two dots in a row"
 )
 _USER_EXPECTED = f"{_GROUP_EXPECTED}; or an e-mail address"
 
 
 def _fault(name: str, what: str) -> ParseError | None:
-    """Say what is wrong with one trimmed local name, if anything is."""
-    if len(name) <= LONGEST_LOCAL_NAME and _NAME(name):
+    """Return the error for one trimmed local name, or None."""
+    if len(name) <= MAX_LOCAL_NAME_CHARACTERS and _NAME(name):
         return None
 
     def error(message: str, position: int) -> ParseError:
@@ -65,20 +65,21 @@ def _fault(name: str, what: str) -> ParseError | None:
     if name.endswith("."):
         return error('cannot end with "."', len(name) - 1)
     return error(
-        f"is {len(name)} characters long; {LONGEST_LOCAL_NAME} are allowed",
-        min(len(name), LONGEST_LOCAL_NAME),
+        f"is {len(name)} characters long; {MAX_LOCAL_NAME_CHARACTERS} are allowed",
+        min(len(name), MAX_LOCAL_NAME_CHARACTERS),
     )
 
 
 def _address_fault(address: str, what: str) -> ParseError | None:
-    """Say what is wrong with an e-mail address that stands for a local user, if anything is."""
+    """Return the error for an e-mail address used as a local user name, or None."""
 
     def error(message: str, position: int) -> ParseError:
         return ParseError(f"The {what} {message}", text=address, position=position, expected=_USER_EXPECTED)
 
-    if len(address) > LONGEST_ADDRESS:
+    if len(address) > MAX_ADDRESS_CHARACTERS:
         return error(
-            f"is an address of {len(address)} characters; {LONGEST_ADDRESS} are allowed", LONGEST_ADDRESS
+            f"is an address of {len(address)} characters; {MAX_ADDRESS_CHARACTERS} are allowed",
+            MAX_ADDRESS_CHARACTERS,
         )
     name, _, domain = address.partition("@")
     at = len(name)
@@ -94,8 +95,11 @@ def _address_fault(address: str, what: str) -> ParseError | None:
         return error("cannot hold two dots in a row", name.index(".."))
     if name.endswith("."):
         return error('cannot have a dot before its "@"', at - 1)
-    if len(name) > LONGEST_ADDRESS_NAME:
-        return error(f'has more than {LONGEST_ADDRESS_NAME} characters before its "@"', LONGEST_ADDRESS_NAME)
+    if len(name) > MAX_ADDRESS_NAME_CHARACTERS:
+        return error(
+            f'has more than {MAX_ADDRESS_NAME_CHARACTERS} characters before its "@"',
+            MAX_ADDRESS_NAME_CHARACTERS,
+        )
     start = at + 1
     labels = domain.split(".")
     for label in labels:
@@ -105,8 +109,11 @@ def _address_fault(address: str, what: str) -> ParseError | None:
             return error(f"cannot hold {quoted(strange.group())} in its domain", start + strange.start())
         if label[0] == "-" or label[-1] == "-":
             return error('cannot have a "-" beside a dot in its domain', start)
-        if len(label) > LONGEST_LABEL:
-            return error(f"has more than {LONGEST_LABEL} characters between two dots", start + LONGEST_LABEL)
+        if len(label) > MAX_LABEL_CHARACTERS:
+            return error(
+                f"has more than {MAX_LABEL_CHARACTERS} characters between two dots",
+                start + MAX_LABEL_CHARACTERS,
+            )
         start += len(label) + 1
     if len(labels) < 2:
         return error("needs a dot in its domain", len(address))
@@ -145,8 +152,8 @@ class ProjectMapping(TextValue):
 
     Attributes:
         project: The project.
-        local_group: Name of the group on the system: up to 64 of `A-Z a-z 0-9 _ - .`, harmless in commands
-            and paths.
+        local_group: Name of the group on the system: up to 64 of `A-Z a-z 0-9 _ - .`, safe in commands and
+            paths.
     """
 
     project: ProjectIdentifier
@@ -195,7 +202,7 @@ class UserMapping(TextValue):
 
     Attributes:
         user: The user.
-        local_user: Name of the user on the system, by the rule of groups, or an e-mail address.
+        local_user: Name of the user on the system: as for groups, or an e-mail address.
         local_group: Name of the group on the system.
     """
 
@@ -217,7 +224,7 @@ class UserMapping(TextValue):
             ParseError: The text is not a user mapping.
         """
         tidy = _TIDY_USER_MAPPING(text)
-        if tidy and len(tidy[2]) <= LONGEST_LOCAL_NAME and len(tidy[3]) <= LONGEST_LOCAL_NAME:
+        if tidy and len(tidy[2]) <= MAX_LOCAL_NAME_CHARACTERS and len(tidy[3]) <= MAX_LOCAL_NAME_CHARACTERS:
             try:
                 identifier = UserIdentifier.parse(tidy[1])
             except ParseError as error:
@@ -262,7 +269,7 @@ class UserMapping(TextValue):
         return f"{self.user}:{self.local_user}:{self.local_group}"
 
 
-# What is tidy has matched the patterns that the constructor checks, so the slots are filled directly.
+# Tidy text has matched the patterns that the constructor checks, so the slots are filled directly.
 _set_user = slot_setter(UserMapping, "user")
 _set_local_user = slot_setter(UserMapping, "local_user")
 _set_local_group = slot_setter(UserMapping, "local_group")

@@ -1,4 +1,4 @@
-"""What a node of a machine has, which turns allocations into time.
+"""The resources of a node, which convert allocations into time.
 
 Source: the protocol pages *grammar*, section 8.1, and *json-types*, section 4.
 """
@@ -12,7 +12,7 @@ from .forms import U32, Record, member
 
 @attrs.frozen
 class Node(Record):
-    """What one node has. All are whole numbers from 0 to 2**32 - 1.
+    """The resources of one node. All are whole numbers from 0 to 2**32 - 1.
 
     Attributes:
         cpus: Processors.

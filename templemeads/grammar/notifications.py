@@ -1,6 +1,6 @@
-"""Notifications: one-way news that travels a path.
+"""Notifications: one-way messages along a path.
 
-Protocol page *grammar*, section 13, and *json-types*, section 8. Unlike a command, a notification is cut at
+Protocol page *grammar*, section 13, and *json-types*, section 8. Unlike a command, a notification is split at
 its first spaces, and only the pieces are trimmed.
 """
 
@@ -21,7 +21,7 @@ from .uuids import parse_uuid
 from .whitespace import indent, refuse_surrogates, trim
 
 MAX_FORWARDS: Final = 8
-"""Notifications inside of each other at most."""
+"""Maximum nesting of notifications."""
 
 _FIELDS = ("id", "destination", "event", "domain", "domain_version")
 
@@ -36,16 +36,16 @@ def _domain(text: str | None) -> str | None:
 
 @attrs.frozen
 class Forward:
-    """A notification that is passed on inside of another. There is no text form that can be read.
+    """A notification nested in another. Its text form cannot be parsed.
 
     Attributes:
-        notification: The one inside.
+        notification: The inner one.
     """
 
     notification: Notification
 
     def __attrs_post_init__(self) -> None:
-        """Check the type, and that no text overflows a stack."""
+        """Check the type and the depth, so that no value overflows the stack."""
         if not isinstance(self.notification, Notification):
             raise TypeError(f"A Forward holds a Notification, not {type(self.notification).__name__}")
         inner: object = self.notification
@@ -57,7 +57,7 @@ class Forward:
         raise ParseError(f"No more than {MAX_FORWARDS} notifications may be inside of each other")
 
     def to_json(self) -> dict[str, Any]:
-        """Give the JSON form: an object with one key."""
+        """Return the JSON form: an object with one key."""
         return {"Forward": self.notification.to_json()}
 
     def __str__(self) -> str:
@@ -72,7 +72,7 @@ class Notification:
     Attributes:
         destination: The path that it travels.
         event: What happened, or a `Forward`.
-        id: Its identity, by which repetitions are recognised.
+        id: Identifies repeats.
         domain: The family of instructions and events, or None.
         domain_version: The version of that family, or None.
     """
@@ -91,7 +91,7 @@ class Notification:
 
         Args:
             text: What to read.
-            id: Identity of the notification; a fresh random one if not given.
+            id: The id of the notification; random if not given.
 
         Raises:
             ParseError: The text is not a notification.
@@ -119,7 +119,7 @@ class Notification:
         """Read a notification from a JSON object; unknown fields are ignored.
 
         Raises:
-            ParseError: A field is missing, given twice, or not what it must be.
+            ParseError: A field is missing, duplicate or invalid.
         """
         return cls._from_json(value, MAX_FORWARDS)
 
@@ -149,7 +149,7 @@ class Notification:
         return Forward(cls._from_json(inner, depth - 1))
 
     def to_json(self) -> dict[str, Any]:
-        """Give the JSON form; the domain and its version are left out while they are unknown."""
+        """Return the JSON form; the domain and its version are omitted if unknown."""
         fields: dict[str, Any] = {
             "id": str(self.id),
             "destination": self.destination.to_json(),
@@ -162,5 +162,5 @@ class Notification:
         return fields
 
     def __str__(self) -> str:
-        """The canonical text; for a forward, one for people."""
+        """The canonical text; for a forward, a description for people."""
         return f"{self.destination} {self.event}"

@@ -1,4 +1,4 @@
-"""The small words of an award: its template, who may join, who may change its members.
+"""Parts of an award: its template, who may join, who may change its members.
 
 Protocol page *grammar*, sections 8.2 to 8.4.
 """
@@ -26,7 +26,7 @@ _PLAIN_TEMPLATE = re.compile("[A-Za-z0-9_-]+").fullmatch
 
 @attrs.frozen(repr=False, order=True)
 class ProjectTemplate(TextValue):
-    """The name of a kind of project: `cpu-cluster`.
+    """The name of a type of project: `cpu-cluster`.
 
     Attributes:
         name: Letters and digits of any script, `_` and `-`.
@@ -57,7 +57,7 @@ class ProjectTemplate(TextValue):
         """Read a name; white space around it is trimmed.
 
         Raises:
-            ParseError: It is empty, or holds something else than letters, digits, `_` and `-`.
+            ParseError: It is empty, or contains anything but letters, digits, `_` and `-`.
         """
         name = trim(text)
         try:
@@ -77,7 +77,7 @@ _PATTERN_EXPECTED = "a domain such as example.com; *. and a domain; or an e-mail
 
 
 def _domain_fault(text: str, start: int) -> ParseError | None:
-    """Say what is wrong with the domain that begins at `start` of `text`, if anything is."""
+    """Return the error for the domain that begins at `start` of `text`, or None."""
 
     def error(message: str, position: int) -> ParseError:
         return ParseError(message, text=text, position=position, expected=_PATTERN_EXPECTED)
@@ -95,7 +95,7 @@ def _domain_fault(text: str, start: int) -> ParseError | None:
 
 
 def _address_fault(text: str) -> ParseError | None:
-    """Say what is wrong with an e-mail address, if anything is."""
+    """Return the error for an e-mail address, or None."""
     name, _, domain = text.partition("@")
 
     def error(message: str, position: int) -> ParseError:
@@ -111,10 +111,10 @@ def _address_fault(text: str) -> ParseError | None:
 
 
 def check_address(text: str) -> str:
-    """Give back an e-mail address as members of awards have it.
+    """Return a valid e-mail address of a member of an award unchanged.
 
     Raises:
-        ParseError: It is no such address.
+        ParseError: It is not valid.
     """
     if "@" not in text:
         raise ParseError(f'{quoted(text)} is not an e-mail address: it has no "@"', expected="name@domain")
@@ -128,7 +128,7 @@ class DomainPattern(TextValue):
     """Which addresses may join: `example.com`, `*.ac.uk`, `jane@example.com`. It is never trimmed.
 
     Attributes:
-        pattern: The text. Equality goes by it, case included; matching ignores case.
+        pattern: The text. Equality respects case; matching ignores it.
     """
 
     pattern: str
@@ -155,14 +155,14 @@ class DomainPattern(TextValue):
         return "@" in self.pattern
 
     def matches(self, domain: str) -> bool:
-        """Say whether a domain is meant; case is ignored. A pattern that is an address means no domain."""
+        """Return whether the pattern matches a domain, ignoring case. An e-mail address matches no domain."""
         pattern, domain = self.pattern.lower(), domain.lower()
         if pattern.startswith("*."):
             return domain.endswith(pattern[1:])
         return domain == pattern and not self.is_address
 
     def allows(self, address: str) -> bool:
-        """Say whether an e-mail address is meant, by itself or by its domain; case is ignored."""
+        """Return whether the pattern matches an e-mail address or its domain, ignoring case."""
         if self.is_address:
             return address.lower() == self.pattern.lower()
         _, at, domain = address.partition("@")
@@ -174,7 +174,7 @@ class DomainPattern(TextValue):
 
 
 def is_address_allowed(address: str, patterns: Iterable[DomainPattern] | None) -> bool:
-    """Say whether a list of patterns allows an address. No list allows everybody, an empty one nobody."""
+    """Return whether a list of patterns allows an address. None allows everybody, an empty list nobody."""
     return patterns is None or any(pattern.allows(address) for pattern in patterns)
 
 

@@ -1,8 +1,8 @@
-"""The portal rule: nobody may speak of the users, projects and portals of another portal.
+"""The portal rule: a portal may name only its own users and projects.
 
-Protocol page *grammar*, section 12. Whoever accepts commands from outside of the network applies it; jobs
-that come from peers are not subject to it. It covers every instruction that names a portal, also those which
-older agents forget.
+Protocol page *grammar*, section 12. It applies where commands enter the network; jobs from
+peers are not checked. It covers every instruction that names a portal, including those that older agents
+forget.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_portal(destination: Destination, instruction: Instruction) -> None:
-    """Hold a command to the portal rule.
+    """Check a command against the portal rule.
 
     An instruction that carries another is not checked, and neither is what it carries: the portal that
     unpacks it checks that against the inner path.
@@ -28,7 +28,7 @@ def check_portal(destination: Destination, instruction: Instruction) -> None:
         instruction: What the command asks for.
 
     Raises:
-        ParseError: The instruction speaks of another portal than the first agent of the path.
+        ParseError: The instruction names another portal than the first agent of the path.
     """
     portal = instruction.owning_portal()
     if portal is not None and portal != destination.first:

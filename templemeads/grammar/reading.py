@@ -1,7 +1,7 @@
-"""How the text of an instruction is cut into arguments, and who is to blame when it cannot be; and how it is put together.
+"""How the text of an instruction is split into arguments, with errors that point to the place; and how it is written.
 
-Protocol page *grammar*, section 9. A reader and a writer are made once for each row of the table, so that reading
-an instruction is one look-up and one call, whatever the table holds.
+Protocol page *grammar*, section 9. A reader and a writer are made once for each row of the table, so reading an
+instruction is one look-up and one call, however large the table is.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ ArgumentReader = Callable[[str, "dt.date | None", int], object]
 RowReader = Callable[[str, int, "dt.date | None", int], Any]
 """Reads an instruction from its text, the index where its arguments begin, the day, and the depth.
 
-What it returns is an instance of the row that it was made for, which the type cannot say."""
+Returns an instance of its row, which the type cannot express."""
 
 RowWriter = Callable[[Any], str]
 """Writes an instance of the row that it was made for."""
 
 
 class Cut(enum.Enum):
-    """How the text after the keyword is cut into arguments."""
+    """How the text after the keyword is split into arguments."""
 
     REST = "rest"
     """One argument: everything after the first space."""
     WORDS = "words"
-    """Argument *n* is word *n*; surplus words are ignored."""
+    """Argument *n* is word *n*; extra words are ignored."""
     WORDS_THEN_REST = "words, then rest"
-    """Like words, but the last argument is everything that remains."""
+    """Like words, but the last argument is all the remaining text."""
     NONE = "none"
-    """No argument; whatever follows is ignored."""
+    """No argument; any further text is ignored."""
 
 
 @attrs.frozen
@@ -48,8 +48,8 @@ class Argument:
     Attributes:
         name: Name of the field.
         kind: Its type: one with `parse`, or str for a path.
-        default: Text that is read where the argument is left out, or None where it must be there.
-        read: Reads it.
+        default: Text to parse if the argument is omitted, or None if it is required.
+        read: Parses it.
         store: Fills the slot of an instruction with it.
     """
 
@@ -62,12 +62,12 @@ class Argument:
 
 @attrs.frozen
 class Row:
-    """What a reader and a writer must know of a row of the table.
+    """What a reader and a writer need from a row of the table.
 
     Attributes:
         kind: The class of the instruction.
         keyword: The word that it begins with.
-        cut: How its text is cut.
+        cut: How its text is split.
         parameters: Its arguments, in order.
     """
 
@@ -77,7 +77,7 @@ class Row:
     parameters: tuple[Argument, ...]
 
     def reader(self) -> RowReader:
-        """Make the reader. Values go straight into the slots: reading them was checking them."""
+        """Return the reader. Values go straight into the slots, since parsing has checked them."""
         match self.cut:
             case Cut.NONE:
                 return lambda _text, _start, _today, _depth: self.kind()
@@ -89,7 +89,7 @@ class Row:
                 return self._words_reader(len(self.parameters) - 1)
 
     def writer(self) -> RowWriter:
-        """Make the writer of the canonical text."""
+        """Return the writer of the canonical text."""
         if not self.parameters:
             return lambda _made: self.keyword
         values = operator.attrgetter(*(each.name for each in self.parameters))
@@ -144,7 +144,7 @@ class Row:
         return ParseError(message, text=text, position=len(text), expected=kind)
 
     def _blame(self, parameter: Argument, error: ParseError, text: str, start: int) -> ParseError:
-        """See the error of an argument from the whole instruction, and name the commonest mistakes."""
+        """Return the error of an argument relative to the whole instruction, naming common mistakes."""
         if start >= len(text):
             return self._lack(parameter, text)
         if self.cut is not Cut.REST and text[start] == " ":

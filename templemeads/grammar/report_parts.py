@@ -1,6 +1,6 @@
-"""What reports of usage and of storage have in common: sums, scales, new names, and how parts fit together.
+"""What reports of usage and of storage share: adding, scaling, renaming, and checks between parts.
 
-The functions take whatever a field of a report holds: an amount, a count, or a mapping of names to more of these.
+The functions accept any value of a report's field: an amount, a count, or a mapping of names to such values.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import ParseError, RefusedError
 from ..text import quoted
-from .forms import U64_MAX
+from .forms import MAX_U64
 from .identifiers import PortalIdentifier, ProjectIdentifier, UserIdentifier
 from .usage import Usage
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 def check_projects(portal: PortalIdentifier, reports: Mapping[ProjectIdentifier, Any]) -> None:
-    """Check that each report is of the project that its key names, and of the portal.
+    """Check that each report belongs to the project in its key, and to the portal.
 
     Raises:
-        ParseError: One is not.
+        ParseError: One does not.
     """
     for project, report in reports.items():
         if report.project != project:
@@ -43,22 +43,22 @@ def check_projects(portal: PortalIdentifier, reports: Mapping[ProjectIdentifier,
 def renamed_users_of(
     users: Mapping[UserIdentifier, Any], old: ProjectIdentifier, new: ProjectIdentifier
 ) -> dict[UserIdentifier, Any]:
-    """Move users to a project. Where two would become one, the one that was of the old project stays."""
+    """Move users to a project. If two would become one, the user of the old project wins."""
     ordered = sorted(users.items(), key=lambda item: item[0].project_identifier == old)
     return {UserIdentifier(user.username, new.project, new.portal): item for user, item in ordered}
 
 
 def total(usages: Iterable[Usage]) -> Usage:
-    """Add amounts of time, as far as they go."""
+    """Add amounts of time, up to the maximum."""
     return functools.reduce(operator.add, usages, Usage(0))
 
 
 def summed(values: Sequence[Any]) -> Any:
-    """Add what one field holds in several reports; at least one. Sums stop at 2**64 - 1."""
+    """Add the values of one field of one or more reports. Sums stop at 2**64 - 1."""
     if isinstance(values[0], Usage):
         return total(values)
     if isinstance(values[0], int):
-        return min(sum(values), U64_MAX)
+        return min(sum(values), MAX_U64)
     parts: defaultdict[str, list[Any]] = defaultdict(list)
     for value in values:
         for name, part in value.items():
@@ -67,7 +67,7 @@ def summed(values: Sequence[Any]) -> Any:
 
 
 def scaled(value: Any, factor: float) -> Any:
-    """Multiply every amount of time, and no count."""
+    """Multiply every amount of time; counts stay."""
     if isinstance(value, Usage):
         return value * factor
     return (
@@ -88,7 +88,7 @@ def renamed(value: Mapping[str, Any], level: int, names: Mapping[str, str]) -> d
 
 
 def check_distinct(users: Iterable[str], names: Mapping[str, str]) -> None:
-    """Check that users keep different names.
+    """Check that users still have different names.
 
     Raises:
         RefusedError: Two would have the same.
@@ -104,7 +104,7 @@ def check_distinct(users: Iterable[str], names: Mapping[str, str]) -> None:
 
 
 def first_of_each(mappings: Iterable[Mapping[Any, Any]]) -> dict[Any, Any]:
-    """Unite mappings; of two entries under one key the first stays."""
+    """Merge mappings; for a duplicate key the first entry wins."""
     united: dict[Any, Any] = {}
     for mapping in mappings:
         for key, entry in mapping.items():

@@ -1,4 +1,4 @@
-"""Results of jobs: which Python value goes with which type name and JSON text on the wire.
+"""Results of jobs: which Python value corresponds to which type name and JSON text on the wire.
 
 Source: the protocol page *json-types*, section 3.
 """
@@ -48,13 +48,13 @@ _REPORTS: Mapping[str, str] = {
     "UsageReport": "usage_reports",
     "UserUsageReport": "usage_reports",
 }
-"""Results that few agents ever see, with the modules that hold them: loaded when one of them is named."""
+"""Results that few agents see, with their modules, which are loaded on first use."""
 
 _CLASSES: Mapping[str, type[Any]] = {
     "bool": bool,
     "String": str,
     "ProjectDetails": AwardDetails,
-    # The same thing as a StorageSize under another name; written under the first name only.
+    # Another name for StorageSize, accepted but never written.
     "StorageUsage": StorageSize,
 } | {
     kind.__name__: kind
@@ -70,7 +70,7 @@ _PLAIN: Mapping[type[Any], Form[Any]] = {bool: BOOLEAN, str: TEXT, Date: DATE}
 
 
 def _class(name: str) -> type[Any] | None:
-    """Give the class of values whose type has this name, if it is one of those that are known."""
+    """Return the class for this type name, or None if it is unknown."""
     if (home := _REPORTS.get(name)) is None:
         return _CLASSES.get(name)
     kind: type[Any] = getattr(importlib.import_module(f"templemeads.grammar.{home}"), name)
@@ -78,7 +78,7 @@ def _class(name: str) -> type[Any] | None:
 
 
 def _name(kind: type[Any]) -> str | None:
-    """Give the name of the type of values of a class, if it is one of those that are known."""
+    """Return the type name for a class, or None if it is unknown."""
     name = kind.__name__
     return name if name in _REPORTS and _class(name) is kind else _NAMES.get(kind)
 
@@ -88,7 +88,7 @@ def _is_list(type_name: str) -> bool:
     return type_name == f"Vec<{inner}>" and inner != "bool" and (inner in _CLASSES or inner in _REPORTS)
 
 
-# Only names that are known are asked for, so what this remembers is as bounded as a table of all would be.
+# Only known names are looked up, so the cache is bounded.
 @functools.cache
 def _form(type_name: str) -> Form[Any]:
     if type_name == QUOTAS_BY_VOLUME:
@@ -108,11 +108,11 @@ def _is_known(type_name: str) -> bool:
 
 @attrs.frozen
 class RawResult:
-    """A result whose type is not known here.
+    """A result of an unknown type.
 
     Attributes:
         type_name: Name of the type.
-        text: Its JSON text, untouched.
+        text: Its JSON text, unchanged.
     """
 
     type_name: str
@@ -120,7 +120,7 @@ class RawResult:
 
     @property
     def value(self) -> JSON:
-        """What the text holds.
+        """The parsed text.
 
         Raises:
             ParseError: It is not JSON.
@@ -129,16 +129,16 @@ class RawResult:
 
 
 def encode_result(value: object, instruction: Instruction | None = None) -> tuple[str | None, str]:
-    """Write the result of a job: its JSON text, or None where there is no value, and the name of its type.
+    """Write the result of a job: its JSON text, or None if there is no value, and the name of its type.
 
     Args:
-        value: A value of the grammar, a str, a bool, a list (or tuple) of values of one kind, a mapping of
+        value: A value of the grammar, a str, a bool, a list (or tuple) of values of one type, a mapping of
             `Volume` to `Quota`, a `RawResult`, or None.
-        instruction: What the job was asked to do, which names the type of an empty list.
+        instruction: The job's instruction, which determines the type of an empty list.
 
     Raises:
         TypeError: There is no result type for such a value.
-        ParseError: The value holds text that is not Unicode.
+        ParseError: The value contains invalid Unicode.
     """
     if value is None:
         return None, NONE
@@ -146,7 +146,7 @@ def encode_result(value: object, instruction: Instruction | None = None) -> tupl
         return value.text, value.type_name
     name = _type_name(value, instruction)
     form = _form(name)
-    # Passing a report on must not lose what a newer agent said in it.
+    # Unknown fields of newer agents must survive when a report is passed on.
     return dump_json(form.write(form.check(value), True)), name
 
 
@@ -155,11 +155,11 @@ def decode_result(text: str | None, type_name: str | None) -> Any:
 
     Args:
         text: Its JSON text.
-        type_name: Name of its type; None counts as the type without a value.
+        type_name: Name of its type; None means the type without a value.
 
     Returns:
         A value of the class of that name, a list or a dict of such values, None for the type without a
-        value; a `RawResult` if the name is not known here.
+        value; a `RawResult` if the name is unknown.
 
     Raises:
         ParseError: There is no text, or it is not of this type.
@@ -177,7 +177,7 @@ def decode_result(text: str | None, type_name: str | None) -> Any:
 
 
 def result_class(type_name: str) -> Any:
-    """Give the Python type of results of this name, such as `list[UserMapping]`; None for unknown names."""
+    """Return the Python type for a result type's name, such as `list[UserMapping]`; None for unknown names."""
     if type_name == NONE:
         return types.NoneType
     if type_name == QUOTAS_BY_VOLUME:
@@ -188,15 +188,15 @@ def result_class(type_name: str) -> Any:
 
 
 def result_matches(annotation: Any, instruction: type[Instruction], *, also: tuple[Any, ...] = ()) -> bool:
-    """Tell whether a handler annotated so returns what its instruction promises.
+    """Return whether a handler's return annotation matches its instruction.
 
-    Every member of a union must match. `Any` matches everything, and an instruction that promises the
-    result of another one is matched by everything.
+    Every member of a union must match. `Any` matches everything, and every annotation matches an
+    instruction that carries another.
 
     Args:
         annotation: The return annotation, evaluated.
         instruction: The class of the instruction.
-        also: Types that are accepted besides.
+        also: Other types to accept.
     """
     promised = instruction.result
     if promised is None or annotation in also or annotation in {Any, object, typing.NoReturn, typing.Never}:

@@ -1,8 +1,7 @@
-"""How much may be stored, how much is, and where.
+"""Storage: sizes, limits, quotas and volumes.
 
-Protocol page *grammar*, section 6. The text of a size has two decimals, and the text is what travels: the
-agent at the other end may hold a size that is up to half a percent off. Compare quotas by bytes only within
-one agent.
+Protocol page *grammar*, section 6. The text of a size has two decimals, and the text is what is sent: the size
+that the receiver reads may be up to half a percent off. Compare quotas by bytes only within one agent.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from .forms import Record, member, value_of
 from .text import TextValue, json_text, require_text
 from .whitespace import indent, refuse_surrogates, squeeze, trim, unsqueezed, word_starts, words
 
-LARGEST_SIZE: Final = 2**64 - 1
-"""Bytes in a size at most; more is cut to this when it is read."""
+MAX_SIZE_BYTES: Final = 2**64 - 1
+"""Maximum size; larger ones are reduced to this when parsed."""
 
 UNITS: Final = ("B", "KB", "MB", "GB", "TB", "PB")
-"""The units, each 1024 of the one before."""
+"""The units, each 1024 times the one before."""
 
 _FACTORS: Final[dict[str, int]] = {
     name: 1 << 10 * power
@@ -40,14 +39,14 @@ _EXPECTED = f"a number and one of {', '.join(UNITS)}"
 def _size(value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"A size is an int, in bytes, not {type(value).__name__}")
-    if not 0 <= value <= LARGEST_SIZE:
+    if not 0 <= value <= MAX_SIZE_BYTES:
         raise ParseError("A size is from 0 to 2**64 - 1 bytes", expected=_EXPECTED)
     return value
 
 
 @attrs.frozen(repr=False, order=True)
 class StorageSize(TextValue):
-    """A number of bytes: `10.00 GB`. Its text is rounded, see the head of this module.
+    """A number of bytes: `10.00 GB`. Its text is rounded, see this module's docstring.
 
     Attributes:
         bytes: From 0 to 2**64 - 1.
@@ -59,10 +58,10 @@ class StorageSize(TextValue):
     def parse(cls, text: str) -> Self:
         """Read a decimal number and a unit, which is a power of 1024.
 
-        All digits and dots are the number, wherever they stand, and everything else is the unit.
+        All digits and dots, wherever they are, make up the number; everything else is the unit.
 
         Raises:
-            ParseError: There is no number or no unit, or it is another unit.
+            ParseError: The number or the unit is missing, or the unit is unknown.
         """
         upper = text.upper()
         number = "".join(_DIGITS.findall(upper))
@@ -74,7 +73,7 @@ class StorageSize(TextValue):
             message = f"{quoted(unit)} is not a unit of size" if unit else "The unit of the size is missing"
             raise ParseError(message, text=text, position=_unit_start(text), expected=_EXPECTED)
         value = float(number) * _FACTORS[unit]
-        return cls(LARGEST_SIZE if value >= LARGEST_SIZE else int(value))
+        return cls(MAX_SIZE_BYTES if value >= MAX_SIZE_BYTES else int(value))
 
     @classmethod
     def from_json(cls, value: object) -> Self:
@@ -84,7 +83,7 @@ class StorageSize(TextValue):
             ParseError: It is neither.
         """
         if type(value) is int:
-            if 0 <= value <= LARGEST_SIZE:
+            if 0 <= value <= MAX_SIZE_BYTES:
                 return cls(value)
             raise ParseError("A size in bytes is a whole number from 0 to 2**64 - 1", expected=_EXPECTED)
         return cls.parse(json_text(value, cls.__name__))
@@ -98,21 +97,21 @@ class StorageSize(TextValue):
             unit: One of `UNITS`.
 
         Raises:
-            ParseError: There is no such unit, or the number is negative or none.
+            ParseError: The unit is unknown, or the number is negative or not a number.
         """
         if unit not in UNITS:
             raise ParseError(f"{quoted(unit)} is not a unit of size", expected=", ".join(UNITS))
         if not number >= 0:
             raise ParseError("A size is never negative", expected=_EXPECTED)
         value = number * _FACTORS[unit]
-        return cls(LARGEST_SIZE if value >= LARGEST_SIZE else int(value))
+        return cls(MAX_SIZE_BYTES if value >= MAX_SIZE_BYTES else int(value))
 
     def to(self, unit: str) -> float:
-        """Give the number of kilobytes, gigabytes, …, `unit` being one of `UNITS`."""
+        """Return the size in a unit, one of `UNITS`."""
         return self.bytes / _FACTORS[unit]
 
     def __str__(self) -> str:
-        """The canonical text; two decimals, or bytes to 1024."""
+        """The canonical text; two decimals, or whole bytes below 1024."""
         if self.bytes <= 1024:
             return f"{self.bytes} B"
         for unit in UNITS[1:-1]:
@@ -124,7 +123,7 @@ class StorageSize(TextValue):
 
 
 StorageUsage = StorageSize
-"""How much is stored: the same thing, under the name that the protocol has for it there."""
+"""How much is stored: a StorageSize under the protocol's name for usage."""
 
 
 def _start(text: str) -> int:
@@ -132,7 +131,7 @@ def _start(text: str) -> int:
 
 
 def _unit_start(text: str) -> int:
-    """Find where the unit begins: the first character after the first number that belongs to none."""
+    """Return the index of the unit: the first character after the first number that is not part of a number."""
     start = _start(text)
     match = re.compile("[^0-9.]").search(text, start)
     return match.start() + _start(text[match.start() :]) if match else len(text)
@@ -140,10 +139,10 @@ def _unit_start(text: str) -> int:
 
 @attrs.frozen(repr=False, order=True)
 class QuotaLimit(TextValue):
-    """The most that may be stored: a size, or `unlimited`, which is more than any size.
+    """A storage limit: a size, or `unlimited`, which is larger than any size.
 
     Attributes:
-        size: The size, or None where there is no limit.
+        size: The size, or None if unlimited.
     """
 
     size: StorageSize | None = attrs.field(
@@ -157,7 +156,7 @@ class QuotaLimit(TextValue):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `unlimited` or a size, in which white space does not matter.
+        """Read `unlimited` or a size; white space in it is ignored.
 
         Raises:
             ParseError: The text is neither.
@@ -189,13 +188,13 @@ class QuotaLimit(TextValue):
 
 @attrs.frozen(repr=False)
 class Quota(Record):
-    """A limit and, perhaps, how much is used.
+    """A limit and, optionally, the usage.
 
-    The text is for people: with the usage in it, it cannot be read again. JSON can.
+    The text is for people: it cannot be parsed if it includes the usage. JSON can.
 
     Attributes:
-        limit: The most that may be stored.
-        usage: How much is, or None where that is unknown.
+        limit: The limit.
+        usage: How much is stored, or None if unknown.
     """
 
     limit: QuotaLimit = attrs.field(metadata=member(value_of(QuotaLimit)))
@@ -236,7 +235,7 @@ class Quota(Record):
 
     @property
     def percentage(self) -> float | None:
-        """How much of the limit is used, in percent; None where that is unknown or makes no sense."""
+        """How much of the limit is used, in percent; None if unknown or undefined."""
         if self.usage is None or self.limit.size is None or not self.limit.size.bytes:
             return None
         return self.usage.bytes / self.limit.size.bytes * 100
@@ -257,10 +256,9 @@ class Quota(Record):
 
 @attrs.frozen(repr=False, order=True)
 class Volume(TextValue):
-    """The name of a place to store things: `home`, `scratch`.
+    """The name of a place for files: `home`, `scratch`.
 
-    It may hold anything but spaces, slashes and `..` included: whoever makes a path of it must check it
-    first.
+    It may contain anything but spaces, including slashes and `..`: check it before you build a path from it.
 
     Attributes:
         name: The name.
@@ -279,7 +277,7 @@ class Volume(TextValue):
         """Read a name; white space around it is trimmed.
 
         Raises:
-            ParseError: It is empty, or holds a space.
+            ParseError: It is empty or contains a space.
         """
         name = trim(text)
         try:

@@ -1,4 +1,4 @@
-"""Reports of storage: what is used now, perhaps with older snapshots, per project and per portal.
+"""Reports of storage: current usage, optionally with older snapshots, per project and per portal.
 
 Source: the protocol page *json-types*, section 7.
 """
@@ -37,7 +37,7 @@ class ProjectStorageSnapshot(KeepsUnknown):
 
     Attributes:
         project: Whose storage it is.
-        generated_at: When it was looked at.
+        generated_at: When it was measured.
         project_quotas: Quota of the project on each volume.
         user_quotas: Quotas of each user, by volume.
     """
@@ -48,19 +48,19 @@ class ProjectStorageSnapshot(KeepsUnknown):
     user_quotas: Mapping[UserIdentifier, Mapping[Volume, Quota]] = attrs.field(metadata=_QUOTAS_OF_USERS)
 
     def renamed(self, project: ProjectIdentifier) -> Self:
-        """Give the project another name, and its users with it."""
+        """Rename the project, and move its users along."""
         quotas = renamed_users_of(self.user_quotas, self.project, project)
         return attrs.evolve(self, project=project, user_quotas=quotas)
 
 
 @attrs.frozen
 class ProjectStorageReport(KeepsUnknown):
-    """The storage of a project, and perhaps what it was on earlier days. Nothing is checked between the
-    fields.
+    """The storage of a project, optionally with snapshots of earlier days. Fields are not checked against
+    each other.
 
     Attributes:
         project: Whose storage it is.
-        generated_at: When it was looked at.
+        generated_at: When it was measured.
         project_quotas: Quota of the project on each volume.
         user_quotas: Quotas of each user, by volume.
         users: Local name of each user.
@@ -78,16 +78,16 @@ class ProjectStorageReport(KeepsUnknown):
 
     @property
     def snapshot(self) -> ProjectStorageSnapshot:
-        """What is on top, as a snapshot."""
+        """The current storage, as a snapshot."""
         return ProjectStorageSnapshot(self.project, self.generated_at, self.project_quotas, self.user_quotas)
 
     def filtered(self, days: DateRange) -> Self:
-        """Keep the snapshots of a range, both ends included, and the top as it is."""
+        """Keep only the snapshots of a range, both ends included; the current storage stays."""
         kept = {date: snapshot for date, snapshot in self.daily_reports.items() if date in days}
         return attrs.evolve(self, daily_reports=kept)
 
     def renamed(self, project: ProjectIdentifier) -> Self:
-        """Give the project another name, and its users with it, in the snapshots too."""
+        """Rename the project, and move its users along, in the snapshots too."""
         return attrs.evolve(
             self,
             project=project,
@@ -98,10 +98,10 @@ class ProjectStorageReport(KeepsUnknown):
 
     @classmethod
     def combined(cls, reports: Iterable[ProjectStorageReport]) -> ProjectStorageReport:
-        """Add reports to the first of them; those of other projects change nothing.
+        """Merge reports into the first of them; those of other projects are ignored.
 
         Raises:
-            RefusedError: There are none, or they come from different portals.
+            RefusedError: There are no reports, or they come from different portals.
         """
         reports = list(reports)
         if not reports:
@@ -117,10 +117,10 @@ class ProjectStorageReport(KeepsUnknown):
         return combined
 
     def __add__(self, other: ProjectStorageReport) -> ProjectStorageReport:
-        """Merge two reports of one project; a report of another project changes nothing.
+        """Merge two reports of one project; a report of another project is ignored.
 
-        The one generated later stays on top (this one, if equal), the other becomes the snapshot of its day
-        in UTC. Of two snapshots of a day the later stays, and there is none of the day on top.
+        The later report becomes the current one (this one, if equal), the other the snapshot of its day in
+        UTC. Of two snapshots of a day the later wins, and the current day has no snapshot.
         """
         if not isinstance(other, ProjectStorageReport):
             return NotImplemented
@@ -148,7 +148,7 @@ class StorageReport(KeepsUnknown):
     """The storage of the projects of a portal.
 
     Attributes:
-        portal: Whose projects they are.
+        portal: The portal that owns the projects.
         reports: The projects.
     """
 
@@ -161,17 +161,17 @@ class StorageReport(KeepsUnknown):
         check_projects(self.portal, self.reports)
 
     def filtered(self, days: DateRange) -> Self:
-        """Keep the snapshots of a range, both ends included, and the top of each project as it is."""
+        """Keep the snapshots of a range, both ends included, and the current storage of each project."""
         return attrs.evolve(
             self, reports={project: report.filtered(days) for project, report in self.reports.items()}
         )
 
     @classmethod
     def combined(cls, reports: Iterable[StorageReport]) -> StorageReport:
-        """Unite the projects of reports of one portal; reports of one project are added.
+        """Merge reports of one portal; reports of one project are merged into one.
 
         Raises:
-            RefusedError: There are none, or they are of different portals.
+            RefusedError: There are no reports, or they are of different portals.
         """
         reports = list(reports)
         if not reports:
@@ -195,5 +195,5 @@ class StorageReport(KeepsUnknown):
 def _day(moment: Timestamp) -> Date | None:
     try:
         return Date(*moment.civil_day)
-    except (ParseError, ValueError):  # outside of the years that a date of the protocol can have
+    except (ParseError, ValueError):  # outside the years that the protocol allows in dates
         return None

@@ -1,14 +1,13 @@
 """JSON text as the protocol reads and writes it: strict about JSON, lenient about fields.
 
-Rule 1: `parse_json` takes exactly RFC 8259. What Python's reader takes beyond it (`NaN`, raw surrogates) is
-refused, and so are nesting and length beyond a limit, before they can cost anything.
+Rule 1: `parse_json` accepts exactly RFC 8259. Python's extensions (`NaN`, raw surrogates) are refused, and so are
+nesting and length above a limit, before parsing begins.
 
-Rule 2: nothing is lost that a later reader must judge. An object that names a key twice arrives as
-`RepeatedKeys`, which knows every pair: only the reader of that object can say whether the key is a field
-(an error), an entry of a map (the last one wins) or unknown (ignored). `-0` and integers of absurd length
-arrive as floats, which no integer field takes.
+Rule 2: nothing is lost that a later reader must check. An object with a duplicate key becomes `RepeatedKeys`, which
+holds every pair: only the reader of that object knows whether the key is a field (an error), an entry of a map (the
+last one wins) or unknown (ignored). `-0` and absurdly long integers become floats, which no integer field accepts.
 
-Rule 3: `dump_json` makes the one compact spelling that the protocol knows.
+Rule 3: `dump_json` writes the one compact form that the protocol uses.
 
 Source: the protocol page *json-types*, section 1. Only the standard library is used: strictness must not
 depend on what happens to be installed.
@@ -33,13 +32,13 @@ JSON: TypeAlias = "Mapping[str, JSON] | Sequence[JSON] | str | int | float | boo
 """A JSON value as Python holds it."""
 
 DEFAULT_MAX_DEPTH = 128
-"""Levels of nesting: what existing agents allow in fields that they use; no message of the protocol comes
+"""Levels of nesting: the limit of existing agents in fields that they use; no message of the protocol comes
 near it."""
 
 DEFAULT_MAX_LENGTH = 64 * 1024 * 1024
 """Characters: the largest message that existing services accept."""
 
-_LONGEST_INTEGER = 20  # characters; 2**64 - 1 has 20 digits, and no field of the protocol is larger
+_MAX_INTEGER_CHARACTERS = 20  # characters; 2**64 - 1 has 20 digits, and no field of the protocol is larger
 
 # Possessive, and the end is optional: linear also for a string that never ends.
 _STRING = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -48,9 +47,9 @@ _NOT_A_BRACKET = re.compile(r"[^\[\]{}]+")
 
 
 class RepeatedKeys(dict[str, JSON]):
-    """An object whose text named at least one key more than once.
+    """An object with at least one duplicate key in its text.
 
-    As a dict it holds the last value of each key. `pairs` has all of them, in the order of the text.
+    As a dict it holds the last value of each key. `pairs` holds all of them, in the order of the text.
     """
 
     __slots__ = ("pairs",)
@@ -61,19 +60,19 @@ class RepeatedKeys(dict[str, JSON]):
 
 
 def pairs_of(value: Mapping[str, JSON]) -> Iterable[tuple[str, JSON]]:
-    """Every pair of an object in the order of its text, repeated keys included."""
+    """Return every pair of an object in the order of its text, including duplicate keys."""
     return value.pairs if isinstance(value, RepeatedKeys) else value.items()
 
 
 def refuse_repeated(value: Mapping[str, JSON], fields: Container[str]) -> None:
-    """Refuse an object that names one of its fields twice, or has a key that is no text.
+    """Refuse an object that has a duplicate field, or a key that is invalid Unicode.
 
     Args:
         value: What `parse_json` returned.
-        fields: Names that the reader of the object knows; others may be repeated.
+        fields: Names that the reader of the object knows; other keys may be duplicates.
 
     Raises:
-        ParseError: It does.
+        ParseError: The object has such a field or key.
     """
     refuse_surrogates("".join(value))
     if isinstance(value, RepeatedKeys):
@@ -90,12 +89,12 @@ def parse_json(
     """Read one JSON value.
 
     Args:
-        text: The whole text; only the four blanks of JSON may stand around the value.
-        max_depth: Levels of arrays and objects, in all.
-        max_length: Characters.
+        text: The whole text; only the four white space characters of JSON are allowed around the value.
+        max_depth: Maximum nesting of arrays and objects.
+        max_length: Maximum number of characters.
 
     Raises:
-        ParseError: The text is not JSON, is too long or too deep. It knows the place.
+        ParseError: The text is not JSON, is too long or too deep. The error has the position.
 
     Source: protocol page *json-types*, section 1.
     """
@@ -117,10 +116,10 @@ def parse_json(
 
 
 def dump_json(value: JSON) -> str:
-    """Write one JSON value the compact way: no blanks, non-ASCII characters raw, keys in the order given.
+    """Write one JSON value in compact form: no blanks, non-ASCII characters raw, keys in the order given.
 
     Raises:
-        ParseError: The value holds what JSON cannot say: half of a surrogate pair, infinity, a foreign type.
+        ParseError: The value contains something outside JSON: half of a surrogate pair, infinity, another type.
 
     Source: protocol page *json-types*, section 1.
     """
@@ -152,8 +151,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _integer(digits: str) -> int | float:
-    # Existing readers take -0 for a float, too; and int() is quadratic in the number of digits.
-    if digits == "-0" or len(digits) > _LONGEST_INTEGER:
+    # Existing readers treat -0 as a float too; and int() is quadratic in the number of digits.
+    if digits == "-0" or len(digits) > _MAX_INTEGER_CHARACTERS:
         return float(digits)
     return int(digits)
 

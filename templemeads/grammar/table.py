@@ -1,16 +1,16 @@
-"""The one table of instructions: what each is called, takes, gives back, and whose portal it speaks of.
+"""The one table of instructions: name, arguments, result, and the field that the portal rule checks.
 
-A row of the table is a class with fields, under the decorator `instruction`. Everything else is drawn from
-these rows: reading and printing (here), the portal rule (`portal_rule`), the declared results, the
-documentation. The rows themselves stand in the modules of `templemeads.grammar.instructions`, one module for
-each family.
+A row of the table is a class with fields, under the decorator `instruction`. Everything else comes from these
+rows: reading and printing (here), the portal rule (`portal_rule`), the declared results, the documentation. The rows
+are in the modules of `templemeads.grammar.instructions`, one module for each family.
 
 Protocol page *grammar*, sections 9 and 10.
 
-Rule 1. Words are cut at single U+0020 and at nothing else; what is a blank beside that is for the argument's
-type. Rule 2. A keyword is looked up, never searched for: reading costs the same however many instructions
-there are. Rule 3. `submit` carries an instruction, which may carry another: depth is counted, so that no text
-overflows a stack.
+Rule 1. Words are split at single U+0020 and nothing else; other white space is up to the argument's type.
+
+Rule 2. A keyword is looked up, never searched for: the cost of reading does not grow with the table.
+
+Rule 3. `submit` carries an instruction, which may carry another: depth is counted, so that no text overflows the stack.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_DEPTH: Final = 8
-"""Instructions inside of each other at most. Existing agents write one `submit` around an instruction."""
+"""Maximum nesting of instructions. Existing agents write one `submit` around an instruction."""
 
 MAX_LENGTH: Final = 4 * 1024 * 1024
-"""Characters in an instruction at most: twice what the newer generation takes in a frame."""
+"""Maximum length of an instruction: twice what the newer generation accepts in a frame."""
 
 T = TypeVar("T", bound="Instruction")
 
 
 class Nobody(enum.Enum):
-    """The statement of an instruction that speaks of no portal's users or projects."""
+    """The owner of an instruction that names no portal, project or user."""
 
     NOBODY = "nobody"
 
@@ -54,17 +54,17 @@ NOBODY: Final = Nobody.NOBODY
 
 
 _BY_KEYWORD: Final[dict[str, type[Instruction]]] = {}
-"""Filled by the decorator while the families are imported, and never after."""
+"""The decorator fills this while the families are imported; nothing changes it later."""
 
 
 class Instruction(TextValue):
-    """What an agent is asked to do. There is one class for each of the instructions, with typed fields.
+    """A request to an agent. Each instruction is a class with typed fields.
 
     Attributes:
         keyword: The word it begins with when written.
         synonyms: Other words it may begin with when read.
-        cut: How its text is cut into arguments.
-        result: Name of the type of result that is expected, or None for that of the instruction inside.
+        cut: How its text is split into arguments.
+        result: Name of the expected result type, or None for that of the nested instruction.
         owner: Name of the field whose portal must be the sender's, or NOBODY.
         new: Whether agents before the newer generation do not know it.
         parameters: Its arguments, in order.
@@ -86,7 +86,7 @@ class Instruction(TextValue):
     writer: ClassVar[RowWriter]
 
     def __attrs_post_init__(self) -> None:
-        """Refuse arguments of other types; values were checked when they were made."""
+        """Refuse arguments of other types; the values themselves are already checked."""
         for parameter in self.parameters:
             value = getattr(self, parameter.name)
             if not isinstance(value, parameter.kind):
@@ -99,15 +99,15 @@ class Instruction(TextValue):
     def parse(cls, text: str, *, today: dt.date | None = None, max_depth: int = MAX_DEPTH) -> Self:
         """Read an instruction, such as `add_user fred.proj.waldur`.
 
-        Called on one of the subclasses, it takes that instruction only.
+        On a subclass, it accepts only that instruction.
 
         Args:
             text: The keyword and its arguments, separated by single spaces.
             today: The day that names such as `this_week` count from; the local calendar's if not given.
-            max_depth: Instructions inside of each other that are accepted.
+            max_depth: Maximum nesting of instructions.
 
         Raises:
-            ParseError: There is no such instruction, or its arguments are not what it takes.
+            ParseError: The instruction is unknown, or its arguments are invalid.
         """
         if len(text) > MAX_LENGTH:
             raise ParseError(
@@ -126,17 +126,17 @@ class Instruction(TextValue):
         return row.reader(text, len(keyword) + 1, today, max_depth)  # type: ignore[no-any-return]
 
     def arguments(self) -> list[str]:
-        """Give the canonical text of each argument."""
+        """Return the canonical text of each argument."""
         return [str(getattr(self, parameter.name)) for parameter in self.parameters]
 
     def result_type(self) -> str:
-        """Name the type of result that is expected; one that carries another expects that one's."""
+        """Return the name of the expected result type; for a carrier, that of the nested instruction."""
         if self.result is None:
             raise NotImplementedError
         return self.result
 
     def owning_portal(self) -> str | None:
-        """Name the portal whose user, project or portal the instruction speaks of, or None."""
+        """Return the portal that owns what the instruction names, or None."""
         if isinstance(self.owner, Nobody):
             return None
         portal = getattr(self, self.owner).portal
@@ -144,7 +144,7 @@ class Instruction(TextValue):
 
     @classmethod
     def family(cls) -> str:
-        """Name the group of instructions that this one belongs to."""
+        """Return the name of this instruction's family."""
         return (sys.modules[cls.__module__].__doc__ or "").partition("\n")[0].rstrip(".")
 
     def __str__(self) -> str:
@@ -153,7 +153,7 @@ class Instruction(TextValue):
 
 
 def instructions() -> tuple[type[Instruction], ...]:
-    """Give the rows of the table, in its order."""
+    """Return the rows of the table, in its order."""
     return tuple(dict.fromkeys(_BY_KEYWORD.values()))
 
 
@@ -163,10 +163,10 @@ def is_instruction(keyword: str) -> bool:
 
 
 def find_instruction(keyword: str) -> type[Instruction]:
-    """Give the class of the instruction of this name; a synonym does as well.
+    """Return the class of the instruction with this name or synonym.
 
     Raises:
-        ParseError: There is none.
+        ParseError: There is no such instruction.
     """
     if keyword in _BY_KEYWORD:
         return _BY_KEYWORD[keyword]
@@ -185,12 +185,12 @@ def _unknown(word: str, text: str) -> ParseError:
 
 
 def check_path(path: str) -> str:
-    """Give back a path if it can be the argument of an instruction: no space, and no blank at its ends.
+    """Return a path unchanged if it can be the argument of an instruction: no spaces, no white space at its ends.
 
-    Nothing else is checked. Whoever uses a path must look at it first.
+    Nothing else is checked. Check the path before you use it.
 
     Raises:
-        ParseError: It is empty, holds a space or begins or ends with other white space.
+        ParseError: It is empty, contains a space, or begins or ends with other white space.
     """
     if not path or " " in path or trim(path) != path:
         position = max(path.find(" "), 0)
@@ -202,7 +202,7 @@ def check_path(path: str) -> str:
 
 
 def _reader(kind: type[Any]) -> ArgumentReader:
-    """Find out how arguments of a type are read."""
+    """Return the function that reads arguments of a type."""
     if kind is str:
         return lambda text, _today, _depth: check_path(trim(text))
     if kind is Instruction:
@@ -213,17 +213,16 @@ def _reader(kind: type[Any]) -> ArgumentReader:
     return lambda text, _today, _depth: parse(text)
 
 
-# attrs writes and compiles methods for each class that it is given, at ten times the cost of the class itself; so the rows
-# that have the same fields inherit them from one class. What this remembers are these classes, of which importing makes
-# all there will ever be.
+# attrs generates and compiles methods for each class, at ten times the cost of the class itself; so rows with the same
+# fields inherit them from one class. The cache holds these classes; all of them are made during import.
 @functools.cache
 def _shape(fields: tuple[tuple[str, type[Any]], ...]) -> type[Instruction]:
     values: Callable[[Any], object] = operator.attrgetter(*dict(fields)) if fields else lambda _: ()
     body = {
         "__module__": __name__,
-        "__doc__": "What instructions with the same fields share.",
+        "__doc__": "The base of instructions with the same fields.",
         "__annotations__": dict(fields),
-        # The hash that attrs writes knows only the class that it is written for, which here many rows share.
+        # The hash that attrs generates includes only the class it was generated for, which many rows share here.
         "__hash__": lambda self: hash((self.keyword, values(self))),
     }
     name = "".join(["Instruction", *(f"With{field.title()}" for field, _ in fields)])
@@ -231,7 +230,7 @@ def _shape(fields: tuple[tuple[str, type[Any]], ...]) -> type[Instruction]:
 
 
 def _with_fields(row: type[T], fields: tuple[tuple[str, type[Any]], ...]) -> type[T]:
-    """Give the class again, with slots, a constructor and all that a frozen value has."""
+    """Return a copy of the class with slots, a constructor and the other methods of a frozen value."""
     if row.__bases__ != (Instruction,) or any(hasattr(row, name) for name, _ in fields):
         raise TypeError(
             f"{row.__name__} must be a direct subclass of Instruction, without values for its fields"
@@ -256,12 +255,12 @@ def instruction(
 
     Args:
         keyword: The word that the instruction begins with.
-        cut: How the text after it is cut into arguments.
-        result: Name of the type of result that is expected, or None for that of the instruction inside.
+        cut: How the text after it is split into arguments.
+        result: Name of the expected result type, or None for that of the nested instruction.
         owner: Name of the field whose portal must be the sender's (protocol page *grammar*, section 12), or
-            `NOBODY`. There is no default: whoever adds an instruction must think about it.
+            `NOBODY`. There is no default, so that the author of an instruction must decide.
         synonyms: Other words that are read as the keyword.
-        default: Text that is read where the last argument is left out.
+        default: Text to parse if the last argument is omitted.
         new: Whether agents before the newer generation do not know it.
     """
 

@@ -1,4 +1,4 @@
-"""What all values that are written as text have in common."""
+"""The base of all values that are written as text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class TextValue:
-    """A value with one canonical text, which is its JSON form too."""
+    """A value with one canonical text, which is also its JSON form."""
 
     __slots__ = ()
 
@@ -20,7 +20,7 @@ class TextValue:
         """Read a value from text.
 
         Raises:
-            ParseError: The text is not of this kind.
+            ParseError: The text is not a value of this type.
         """
         raise NotImplementedError
 
@@ -29,12 +29,12 @@ class TextValue:
         """Read a value from what a JSON reader returned.
 
         Raises:
-            ParseError: It is not a string, or the string is not of this kind.
+            ParseError: It is not a string, or the string is not a value of this type.
         """
         return cls.parse(json_text(value, cls.__name__))
 
     def to_json(self) -> str:
-        """Give the JSON form: the canonical text."""
+        """Return the JSON form: the canonical text."""
         return str(self)
 
     def __repr__(self) -> str:
@@ -42,16 +42,16 @@ class TextValue:
 
 
 def slot_setter(kind: type, name: str) -> Callable[[object, object], None]:
-    """Give the function that fills one slot of a frozen class.
+    """Return the function that fills one slot of a frozen class.
 
-    For readers that have just done all the checks of the constructor, which would cost as much again.
+    For parsers that have already done the checks of the constructor, which would double the cost.
     """
     setter: Callable[[object, object], None] = getattr(kind, name).__set__
     return setter
 
 
 def json_text(value: object, kind: str) -> str:
-    """Give back a JSON string unchanged; refuse any other JSON value.
+    """Return a JSON string unchanged; refuse any other JSON value.
 
     Args:
         value: What a JSON reader returned.
@@ -66,7 +66,7 @@ def json_text(value: object, kind: str) -> str:
 
 
 def json_name(value: object) -> str:
-    """Name the kind of a JSON value in words."""
+    """Return the name of a JSON value's type."""
     match value:
         case None:
             return "null"
@@ -85,10 +85,10 @@ def json_name(value: object) -> str:
 
 
 def require_text(value: object, what: str) -> str:
-    """Give back `value` if it is a str.
+    """Return `value` if it is a str.
 
     Raises:
-        TypeError: It is not: the calling code is at fault, not a text.
+        TypeError: It is not, which is an error in the calling code.
     """
     if not isinstance(value, str):
         raise TypeError(f"{what} must be a str, not {type(value).__name__}")

@@ -1,7 +1,7 @@
-"""Moments in time as they stand in JSON objects: RFC 3339 in UTC, to the nanosecond.
+"""Timestamps of JSON objects: RFC 3339 in UTC, to the nanosecond.
 
-`datetime` would lose the three last digits that existing agents write, ends at the year 9999, and cannot
-hold a leap second; so the calendar arithmetic is done here, on the proleptic Gregorian calendar.
+`datetime` would lose the last three digits that existing agents write, ends at the year 9999, and cannot
+represent a leap second; so this module does its own arithmetic on the proleptic Gregorian calendar.
 
 Source: the protocol page *grammar*, section 5.
 """
@@ -20,22 +20,22 @@ from .text import TextValue
 from .whitespace import WS, trim
 
 EARLIEST_SECOND = -8_334_601_228_800
-"""Seconds since 1970: the first of the year -262143, the earliest moment that existing agents can hold."""
+"""Seconds since 1970: the first of the year -262143, the earliest time that existing agents support."""
 
 LATEST_SECOND = 8_210_266_876_799
-"""Seconds since 1970: the last of the year 262142, the latest moment that existing agents can hold."""
+"""Seconds since 1970: the last of the year 262142, the latest time that existing agents support."""
 
 NANOSECONDS = 1_000_000_000
 """In a second."""
 
 _EXPECTED = "a moment such as 2024-01-15T10:30:00Z, with seconds and an offset from UTC"
-_LONGEST_YEAR = 6
+_MAX_YEAR_DIGITS = 6
 _DAY = 86_400
 _DAYS_IN_400_YEARS = 146_097
 _EPOCH = 719_468  # days from 1 March of the year 0 to 1 January 1970
 
 _BLANKS = f"[{WS}]*"  # blanks inside a class count even in a verbose pattern
-# Compiled, and kept by `re`, when the first moment is read: that takes longer than importing this module.
+# `re` compiles and caches this on first use: compiling takes longer than importing this module.
 _MOMENT = rf"""
     (?P<year> [0-9]{{1,4}} | [+-][0-9]+ )   {_BLANKS} -
     {_BLANKS} (?P<month> [0-9]{{1,2}} )     {_BLANKS} -
@@ -60,7 +60,7 @@ def days_from_civil(year: int, month: int, day: int) -> int:
 
 
 def civil_from_days(days: int) -> tuple[int, int, int]:
-    """Give the year, month and day that lie `days` after 1 January 1970."""
+    """Return the year, month and day of the date `days` after 1 January 1970."""
     era, day = divmod(days + _EPOCH, _DAYS_IN_400_YEARS)
     year = (day - day // 1460 + day // 36_524 - day // 146_096) // 365
     day -= year * 365 + year // 4 - year // 100
@@ -71,12 +71,12 @@ def civil_from_days(days: int) -> tuple[int, int, int]:
 
 @attrs.frozen(order=True, repr=False)
 class Timestamp(TextValue):
-    """A moment in time.
+    """A point in time.
 
     Attributes:
         seconds: Whole seconds since 1970-01-01T00:00:00Z, from the year -262143 to 262142.
-        nanoseconds: Within the second. After the last second of a minute they may go on to 1,999,999,999: from
-            1,000,000,000 up they lie within the leap second that follows.
+        nanoseconds: Within the second. In the last second of a minute they may reach 1,999,999,999: values from
+            1,000,000,000 are in the leap second that follows.
     """
 
     seconds: int
@@ -94,17 +94,17 @@ class Timestamp(TextValue):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read RFC 3339 with any offset, and with the slack of existing agents.
+        """Read RFC 3339 with any offset, as leniently as existing agents.
 
         Raises:
-            ParseError: The text is not a moment, or one outside of the years -262143 to 262142.
+            ParseError: The text is not a timestamp, or outside the years -262143 to 262142.
         """
         trimmed = trim(text)
         found = re.fullmatch(_MOMENT, trimmed, re.VERBOSE)
         if found is None:
             raise cls._refused(text, f"Expected {_EXPECTED}, found {quoted(text)}")
         year_digits = found["year"].lstrip("+-").lstrip("0") or "0"
-        if len(year_digits) > _LONGEST_YEAR:
+        if len(year_digits) > _MAX_YEAR_DIGITS:
             raise cls._refused(text, f"The year of {quoted(text)} is outside of -262143 to 262142")
         year = -int(year_digits) if found["year"].startswith("-") else int(year_digits)
         month, day = int(found["month"]), int(found["day"])
@@ -126,7 +126,7 @@ class Timestamp(TextValue):
 
     @classmethod
     def from_datetime(cls, moment: dt.datetime) -> Self:
-        """Take over an aware `datetime`.
+        """Make a timestamp from an aware `datetime`.
 
         Raises:
             TypeError: It has no time zone.
@@ -137,8 +137,8 @@ class Timestamp(TextValue):
         return cls(since.days * _DAY + since.seconds, since.microseconds * 1000)
 
     def to_datetime(self) -> dt.datetime:
-        """Give an aware `datetime` in UTC, cut to microseconds; a leap second becomes the last moment
-        before it.
+        """Return an aware `datetime` in UTC, cut to microseconds; a leap second becomes the last
+        microsecond before it.
 
         Raises:
             OverflowError: The year is not between 1 and 9999.

@@ -1,8 +1,8 @@
-"""Which texts are web addresses: absolute, http or https, with a host that can exist.
+"""Web addresses: absolute, http or https, with a valid host.
 
-The rules are those of web browsers (the URL standard of the WHATWG) without their slack: `http:host`,
+The rules are those of web browsers (the URL standard of the WHATWG) without their leniency: `http:host`,
 backslashes for slashes before the host, and tabs, line ends or other control characters that browsers
-silently drop are refused here. A path may hold anything, blanks and non-ASCII characters included.
+silently drop are refused here. A path may contain anything, including blanks and non-ASCII characters.
 
 Source: the protocol page *json-types*, section 5.
 """
@@ -17,13 +17,12 @@ from urllib.parse import unquote_to_bytes
 from ..errors import ParseError
 from ..text import quoted
 
-LONGEST_FOREIGN_HOST = 253
-"""Characters of a host name outside of ASCII: the longest name that DNS has, and a bound on the work of
-converting one."""
+MAX_FOREIGN_HOST_CHARACTERS = 253
+"""Maximum length of a host name that is not ASCII: the DNS limit, which also bounds the work of converting it."""
 
 _EXPECTED = "an absolute address such as https://example.org/page"
 _PORT_MAX = 65_535
-_LONGEST_IPV4_PART = 16  # digits but leading zeros; more is beyond 32 bits in any base
+_LONGEST_IPV4_PART = 16  # digits without leading zeros; more would exceed 32 bits in any base
 _RIGHT_TO_LEFT = frozenset({"R", "AL", "AN"})
 _JOINERS = "\u200c\u200d"
 
@@ -34,10 +33,10 @@ _PORT = re.compile(r"0*[0-9]{0,5}")
 
 
 def check_url(text: str) -> str:
-    """Give back `text` if it is an absolute http or https URL, exactly as it was written.
+    """Return `text` if it is an absolute http or https URL, exactly as it was written.
 
     Raises:
-        ParseError: It is not; the message says which part is to blame.
+        ParseError: It is not; the message names the wrong part.
     """
     found = _URL.fullmatch(text)
     if found is None:
@@ -67,7 +66,7 @@ def _split_port(host: str) -> tuple[str, str]:
 def _ipv6_fault(host: str) -> str | None:
     inside = host[1:-1]
     try:
-        # A zone is no part of a URL, and Python would take one.
+        # A URL has no zone, but Python would accept one.
         if not host.endswith("]") or "%" in inside:
             return f"{quoted(host)} is not an IPv6 address"
         ipaddress.IPv6Address(inside)
@@ -92,10 +91,10 @@ def _name_fault(host: str) -> str | None:
 
 
 def _international(host: str) -> str | None:
-    """Convert a name as browsers do before they look it up (UTS 46); None where it has no such form."""
+    """Convert a name as browsers do before they look it up (UTS 46); None if that is impossible."""
     import idna
 
-    if len(host) > LONGEST_FOREIGN_HOST:
+    if len(host) > MAX_FOREIGN_HOST_CHARACTERS:
         return None
     try:
         labels = [_decoded(label) for label in idna.uts46_remap(host, std3_rules=False).split(".")]
@@ -115,7 +114,7 @@ def _international(host: str) -> str | None:
 
 
 def _decoded(label: str) -> str:
-    """Undo Punycode; raises ValueError where it hides nothing, or what could not have been written openly."""
+    """Undo Punycode; raises ValueError if the result is ASCII, or not allowed in a host name."""
     import idna
 
     if not label.startswith("xn--"):

@@ -1,4 +1,4 @@
-"""How much computing time was used, or may be.
+"""Computing time that was used, or may be used.
 
 Protocol page *grammar*, section 7.
 """
@@ -17,8 +17,8 @@ from .forms import U64, Record, member
 from .text import slot_setter
 from .whitespace import word_starts, words
 
-LONGEST_USAGE: Final = 2**64 - 1
-"""Seconds at most; sums beyond are cut to this."""
+MAX_USAGE_SECONDS: Final = 2**64 - 1
+"""Maximum usage; larger sums are reduced to this."""
 
 MINUTE: Final = 60
 HOUR: Final = 60 * MINUTE
@@ -45,10 +45,10 @@ _FOR_PEOPLE: Final = (
     (WEEK * 9 // 2, WEEK, "week"),
     (YEAR, MONTH, "month"),
 )
-"""Below how many seconds a text for people counts in which unit."""
+"""The unit for people, by the number of seconds below which it applies."""
 
 _NUMBER = re.compile(r"\+?([0-9]+)").fullmatch
-_LONGEST_NUMBER: Final = 20
+_MAX_NUMBER_DIGITS: Final = 20
 _EXPECTED = "a whole number of seconds; or one and a unit: seconds, minutes, hours, days"
 
 
@@ -64,12 +64,12 @@ class Usage(Record):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read a whole number and perhaps a unit; further words are ignored.
+        """Read a whole number and an optional unit; further words are ignored.
 
         Raises:
-            ParseError: The text begins with something else, or the number is beyond 2**64 - 1.
+            ParseError: The text does not begin with these, or the number exceeds 2**64 - 1.
         """
-        if len(text) < _LONGEST_NUMBER and text.isascii() and text.isdigit():
+        if len(text) < _MAX_NUMBER_DIGITS and text.isascii() and text.isdigit():
             made = object.__new__(cls)
             _set_seconds(made, int(text))
             return made
@@ -81,7 +81,7 @@ class Usage(Record):
             message = f"{quoted(pieces[0])} is not a whole number"
             raise ParseError(message, text=text, position=word_starts(text)[0], expected=_EXPECTED)
         digits = match[1].lstrip("0") or "0"
-        if len(digits) > _LONGEST_NUMBER or int(digits) > LONGEST_USAGE:
+        if len(digits) > _MAX_NUMBER_DIGITS or int(digits) > MAX_USAGE_SECONDS:
             message = "The number of an amount of time is below 2**64"
             raise ParseError(message, text=text, position=word_starts(text)[0], expected=_EXPECTED)
         factor = 1
@@ -92,11 +92,11 @@ class Usage(Record):
                 message = f"{quoted(unit)} is not a unit of time"
                 raise ParseError(message, text=text, position=word_starts(text)[1], expected=_EXPECTED)
             factor = known
-        return cls(min(int(digits) * factor, LONGEST_USAGE))
+        return cls(min(int(digits) * factor, MAX_USAGE_SECONDS))
 
     @classmethod
     def of(cls, *, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0) -> Self:
-        """Make an amount; what is negative in all counts as none, and fractions of a second are cut off."""
+        """Make an amount; a negative sum becomes 0, and fractions of a second are cut off."""
         return cls(_clamped(days * DAY + hours * HOUR + minutes * MINUTE + seconds))
 
     @property
@@ -115,33 +115,33 @@ class Usage(Record):
         return float(self.seconds) / DAY
 
     def describe(self) -> str:
-        """Give the text for people, in the unit that fits: `1.500 hours`."""
+        """Return the text for people, in a suitable unit: `1.500 hours`."""
         if self.seconds < MINUTE:
             return f"{self.seconds} second{'' if self.seconds == 1 else 's'}"
         divisor, unit = next(
             ((divisor, unit) for below, divisor, unit in _FOR_PEOPLE if self.seconds < below), (YEAR, "year")
         )
-        amount = float(self.seconds) / divisor  # two roundings: so existing agents count
+        amount = float(self.seconds) / divisor  # rounded twice, as existing agents do
         return f"{amount:.3f} {unit}{'' if abs(amount - 1) < 0.0005 else 's'}"
 
     def describe_hours(self) -> str:
-        """Give the text for people in hours, however many they are."""
+        """Return the text for people in hours."""
         return f"{self.hours:.3f} hours"
 
     def __add__(self, other: object) -> Usage:
-        """Add, as far as 2**64 - 1 seconds."""
+        """Add, up to 2**64 - 1 seconds."""
         if not isinstance(other, Usage):
             return NotImplemented
-        return Usage(min(self.seconds + other.seconds, LONGEST_USAGE))
+        return Usage(min(self.seconds + other.seconds, MAX_USAGE_SECONDS))
 
     def __sub__(self, other: object) -> Usage:
-        """Subtract, as far as 0."""
+        """Subtract, down to 0."""
         if not isinstance(other, Usage):
             return NotImplemented
         return Usage(max(self.seconds - other.seconds, 0))
 
     def __mul__(self, factor: object) -> Usage:
-        """Multiply, as floats do; the fraction of a second is cut off."""
+        """Multiply as floats; the fraction of a second is cut off."""
         if not isinstance(factor, int | float):
             return NotImplemented
         return Usage(_clamped(self.seconds * float(factor)))
@@ -149,7 +149,7 @@ class Usage(Record):
     __rmul__ = __mul__
 
     def __truediv__(self, divisor: object) -> Usage:
-        """Divide; the fraction of a second is cut off, and dividing by 0 gives 0."""
+        """Divide; the fraction of a second is cut off, and dividing by 0 returns 0."""
         if not isinstance(divisor, int | float):
             return NotImplemented
         return Usage(_clamped(self.seconds / divisor) if divisor else 0)
@@ -163,11 +163,11 @@ class Usage(Record):
         return f"Usage({self.seconds})"
 
 
-# What is read that way is within the limits that the constructor checks, so the slot is filled directly.
+# Short numbers are within the limits that the constructor checks, so the slot is filled directly.
 _set_seconds = slot_setter(Usage, "seconds")
 
 
 def _clamped(seconds: float) -> int:
     if math.isnan(seconds) or seconds <= 0:
         return 0
-    return LONGEST_USAGE if seconds >= LONGEST_USAGE else int(seconds)
+    return MAX_USAGE_SECONDS if seconds >= MAX_USAGE_SECONDS else int(seconds)

@@ -1,7 +1,7 @@
 """Reports of compute usage: per project and day, per project, per portal.
 
 One table, the fields of `DailyProjectUsageReport`, drives reading, writing, adding, scaling and renaming.
-Fields of newer versions are not understood, but kept when reports are filtered, merged and passed on.
+Unknown fields of newer versions survive when reports are filtered, merged and passed on.
 
 Source: the protocol page *json-types*, section 6.
 """
@@ -20,9 +20,9 @@ from .awards import DATE
 from .dates import Date, DateRange
 from .forms import (
     BOOLEAN,
+    MAX_U64,
     TEXT,
     U64,
-    U64_MAX,
     KeepsUnknown,
     Record,
     map_of,
@@ -44,13 +44,13 @@ from .report_parts import (
 from .usage import Usage
 
 UNKNOWN_USER = "unknown"
-"""The local user name that collects usage of nobody in particular."""
+"""The local user name for usage without a known user."""
 
 _EMPTY: FrozenMap[Any, Any] = FrozenMap()
 _USER_LEVEL = "templemeads.user_level"
 _BY_NAME = map_of(TEXT, value_of(Usage))
 
-# What the fields of a day hold. The level says at which depth of the map the keys are local users.
+# Forms of the fields of a day. The level is the depth of the map at which the keys are local users.
 _COUNT = member(U64, always=False)
 _COUNTS = member(map_of(TEXT, U64), always=False)
 _USAGES = member(_BY_NAME, always=False)
@@ -65,7 +65,7 @@ _Groups = Mapping[str, Mapping[str, Usage]]
 
 @attrs.frozen(kw_only=True)
 class DailyProjectUsageReport(KeepsUnknown):
-    """What the jobs of one project used on one day. Users are local names; `UNKNOWN_USER` collects the rest.
+    """Usage by the jobs of one project on one day. Users are local names; `UNKNOWN_USER` collects the rest.
 
     Totals are never checked against the maps beside them: older reports have totals without maps.
 
@@ -86,7 +86,7 @@ class DailyProjectUsageReport(KeepsUnknown):
         total_allocated_cpus: Cores, summed over jobs.
         user_allocated_gpus: GPUs, summed over jobs, by user.
         total_allocated_gpus: GPUs, summed over jobs.
-        requeue_reports: Usage lost to requeues and borne by the site, by user; not part of `reports`.
+        requeue_reports: Usage lost to requeues and paid for by the site, by user; not part of `reports`.
         requeue_components: The same by component.
         user_requeue_events: Requeues, by user.
         num_requeue_events: Requeues.
@@ -153,7 +153,7 @@ class DailyProjectUsageReport(KeepsUnknown):
 
     @property
     def local_users(self) -> tuple[str, ...]:
-        """Everybody with usage, `UNKNOWN_USER` included, in alphabetical order."""
+        """All users with usage, including `UNKNOWN_USER`, in alphabetical order."""
         return tuple(sorted(self.reports))
 
     @property
@@ -164,12 +164,12 @@ class DailyProjectUsageReport(KeepsUnknown):
     @property
     def mean_wait_seconds_with_requeues(self) -> int:
         """Whole seconds in the queue per job, those after requeues included; 0 without jobs."""
-        wait = min(self.total_wait_seconds + self.requeue_wait_seconds, U64_MAX)
+        wait = min(self.total_wait_seconds + self.requeue_wait_seconds, MAX_U64)
         return wait // self.num_jobs if self.num_jobs else 0
 
     @property
     def expansion_jobs(self) -> int:
-        """Over how many jobs expansion and run time were summed: all of them, where a report does not say."""
+        """The number of jobs behind expansion and run time: all jobs, if a report does not say."""
         measured = self.total_runtime_seconds or self.total_expansion_milli
         return self.num_expansion_jobs or (self.num_jobs if measured else 0)
 
@@ -187,7 +187,7 @@ class DailyProjectUsageReport(KeepsUnknown):
     def aggregate_expansion_factor(self) -> float:
         """(wait + run) / run of all jobs taken together; 0 if nothing ran."""
         runtime = self.total_runtime_seconds
-        return min(self.total_wait_seconds + runtime, U64_MAX) / runtime if runtime else 0.0
+        return min(self.total_wait_seconds + runtime, MAX_U64) / runtime if runtime else 0.0
 
     @property
     def mean_cpus(self) -> float:
@@ -201,7 +201,7 @@ class DailyProjectUsageReport(KeepsUnknown):
 
     @classmethod
     def summed(cls, days: Iterable[DailyProjectUsageReport]) -> Self:
-        """Add reports field by field; the sum is complete only if each of them is. Sums stop at 2**64 - 1."""
+        """Add reports field by field; the sum is complete only if every report is. Sums stop at 2**64 - 1."""
         days = list(days)
         sums: dict[str, Any] = {
             field.name: summed([getattr(day, field.name) for day in days])
@@ -221,7 +221,7 @@ class DailyProjectUsageReport(KeepsUnknown):
         return _merged([self, other])
 
     def __mul__(self, factor: float) -> Self:
-        """Scale every usage, and no count; fractions of seconds are cut off."""
+        """Scale every usage; counts stay, and fractions of seconds are cut off."""
         if not isinstance(factor, int | float):
             return NotImplemented
         changes: dict[str, Any] = {
@@ -232,10 +232,10 @@ class DailyProjectUsageReport(KeepsUnknown):
     __rmul__ = __mul__
 
     def renamed_users(self, names: Mapping[str, str]) -> Self:
-        """Give local users other names.
+        """Rename local users.
 
         Args:
-            names: New name by old name; names that are not in it stay.
+            names: New name by old name; other names stay.
 
         Raises:
             RefusedError: Two users would have the same name.
@@ -253,8 +253,8 @@ class UserUsageReport(Record):
     """What one user used.
 
     Attributes:
-        user: Who.
-        usage: How much.
+        user: The user.
+        usage: The amount.
     """
 
     user: UserIdentifier = attrs.field(metadata=member(value_of(UserIdentifier)))
@@ -268,7 +268,7 @@ class ProjectUsageReport(KeepsUnknown):
     Attributes:
         project: Whose usage it is.
         reports: The days.
-        users: Local name of each user. Users may be of another project.
+        users: Local name of each user. Users may belong to another project.
     """
 
     project: ProjectIdentifier = attrs.field(metadata=member(value_of(ProjectIdentifier)))
@@ -283,7 +283,7 @@ class ProjectUsageReport(KeepsUnknown):
     def total(self) -> DailyProjectUsageReport:
         """The sum of all days, for its figures."""
         days = self.reports.values()
-        jobs = min(sum(day.expansion_jobs for day in days), U64_MAX)
+        jobs = min(sum(day.expansion_jobs for day in days), MAX_U64)
         return attrs.evolve(DailyProjectUsageReport.summed(days), num_expansion_jobs=jobs)
 
     @property
@@ -293,7 +293,7 @@ class ProjectUsageReport(KeepsUnknown):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every day is; so an empty report is complete."""
+        """Whether every day is complete; true for an empty report."""
         return all(day.is_complete for day in self.reports.values())
 
     @property
@@ -315,18 +315,18 @@ class ProjectUsageReport(KeepsUnknown):
         return attrs.evolve(self, reports={date: day for date, day in self.reports.items() if date in days})
 
     def with_users(self, users: Mapping[UserIdentifier, str]) -> Self:
-        """Add local names of users; of two names for one user the one that is here stays."""
+        """Add local names of users; a user who has a name here keeps it."""
         return attrs.evolve(self, users={**users, **self.users})
 
     def renamed(self, project: ProjectIdentifier) -> Self:
-        """Give the project another name, and its users with it."""
+        """Rename the project, and move its users along."""
         return attrs.evolve(self, project=project, users=renamed_users_of(self.users, self.project, project))
 
     def renamed_users(self, names: Mapping[str, str]) -> Self:
-        """Give local users other names, on every day and in `users`.
+        """Rename local users, on every day and in `users`.
 
         Args:
-            names: New name by old name; names that are not in it stay.
+            names: New name by old name; other names stay.
 
         Raises:
             RefusedError: Two users would have the same name.
@@ -342,10 +342,10 @@ class ProjectUsageReport(KeepsUnknown):
 
     @classmethod
     def combined(cls, reports: Iterable[ProjectUsageReport]) -> ProjectUsageReport:
-        """Add reports to the first of them; those of other projects change nothing.
+        """Add reports to the first of them; those of other projects are ignored.
 
         Raises:
-            RefusedError: There are none, or they come from different portals.
+            RefusedError: There are no reports, or they come from different portals.
         """
         reports = list(reports)
         if not reports:
@@ -370,16 +370,16 @@ class ProjectUsageReport(KeepsUnknown):
         )
 
     def __add__(self, other: ProjectUsageReport) -> ProjectUsageReport:
-        """Unite the days of two reports of one project; a day in both is summed, and not complete.
+        """Merge the days of two reports of one project; a day in both is summed and marked incomplete.
 
-        A report of another project changes nothing.
+        A report of another project is ignored.
         """
         if not isinstance(other, ProjectUsageReport):
             return NotImplemented
         return ProjectUsageReport.combined([self, other]) if other.project == self.project else self
 
     def __mul__(self, factor: float) -> Self:
-        """Scale every usage, and no count; fractions of seconds are cut off."""
+        """Scale every usage; counts stay, and fractions of seconds are cut off."""
         if not isinstance(factor, int | float):
             return NotImplemented
         return attrs.evolve(self, reports={date: day * factor for date, day in self.reports.items()})
@@ -392,7 +392,7 @@ class UsageReport(KeepsUnknown):
     """What the projects of a portal used.
 
     Attributes:
-        portal: Whose projects they are.
+        portal: The portal that owns the projects.
         reports: The projects.
     """
 
@@ -411,7 +411,7 @@ class UsageReport(KeepsUnknown):
 
     @property
     def is_complete(self) -> bool:
-        """Whether every report in it is; so an empty one is complete."""
+        """Whether every project's report is complete; true for an empty report."""
         return all(report.is_complete for report in self.reports.values())
 
     def filtered(self, days: DateRange) -> Self:
@@ -422,10 +422,10 @@ class UsageReport(KeepsUnknown):
 
     @classmethod
     def combined(cls, reports: Iterable[UsageReport]) -> UsageReport:
-        """Unite the projects of reports of one portal; reports of one project are added.
+        """Merge reports of one portal; reports of one project are added.
 
         Raises:
-            RefusedError: There are none, or they are of different portals.
+            RefusedError: There are no reports, or they are of different portals.
         """
         reports = list(reports)
         if not reports:
@@ -446,7 +446,7 @@ class UsageReport(KeepsUnknown):
         )
 
     def __mul__(self, factor: float) -> Self:
-        """Scale every usage, and no count; fractions of seconds are cut off."""
+        """Scale every usage; counts stay, and fractions of seconds are cut off."""
         if not isinstance(factor, int | float):
             return NotImplemented
         return attrs.evolve(
@@ -457,5 +457,5 @@ class UsageReport(KeepsUnknown):
 
 
 def _merged(days: Sequence[DailyProjectUsageReport]) -> DailyProjectUsageReport:
-    # Whoever counted twice may have missed something twice.
+    # Two partial counts of a day may both have missed something.
     return attrs.evolve(DailyProjectUsageReport.summed(days), is_complete=False)

@@ -1,6 +1,6 @@
-"""Identities of jobs and notifications, in every spelling that existing agents take.
+"""Ids of jobs and notifications, in every spelling that existing agents accept.
 
-Protocol page *json-types*, section 2. Written is always the plain one: lower case, with hyphens.
+Protocol page *json-types*, section 2. They are always written in lower case, with hyphens.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ _EXPECTED = "a UUID such as a1b2c3d4-e5f6-4890-abcd-ef1234567890"
 
 
 def parse_uuid(text: str) -> uuid.UUID:
-    """Read a UUID: with hyphens, perhaps in braces or after `urn:uuid:`; or 32 hexadecimal digits.
+    """Read a UUID: with hyphens, optionally in braces or after `urn:uuid:`; or 32 hexadecimal digits.
 
     Raises:
-        ParseError: The text is none of these.
+        ParseError: The text is not a UUID.
     """
     return uuid.UUID(int=parse_uuid_number(text))
 
 
 def parse_uuid_number(text: str) -> int:
-    """Read the number that a UUID is; as `parse_uuid`.
+    """Read a UUID as a number; see `parse_uuid`.
 
     Raises:
-        ParseError: The text is no UUID.
+        ParseError: The text is not a UUID.
     """
     if not _UUID(text):
         raise ParseError("This is not a UUID", text=text, position=0, expected=_EXPECTED)

@@ -1,7 +1,7 @@
-"""White space as the protocol counts it, and characters that no text may hold.
+"""White space as the protocol defines it, and characters that no text may contain.
 
 Exactly the characters with the Unicode property `White_Space` (protocol page *grammar*, section 1). The
-methods of `str` count U+001C to U+001F as well, so they serve here only with the characters spelt out.
+methods of `str` also count U+001C to U+001F, so they are used here only with an explicit list of characters.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def trim(text: str) -> str:
-    """Take white space off both ends."""
+    """Remove white space at both ends."""
     return text.strip(WS)
 
 
@@ -32,13 +32,13 @@ def indent(text: str) -> int:
 
 
 def words(text: str) -> list[str]:
-    """Cut at runs of white space; none is left at the ends."""
-    # U+0020 is the only white space that is printable, so there the quick way of `str` cuts at nothing else.
+    """Split at runs of white space."""
+    # U+0020 is the only printable white space, so `str.split` is correct, and faster, for printable text.
     return text.split() if text.isprintable() else _WORD.findall(text)
 
 
 def word_starts(text: str) -> list[int]:
-    """Give the index at which each of `words` begins."""
+    """Return the index at which each of `words` begins."""
     return [match.start() for match in _WORD.finditer(text)]
 
 
@@ -48,7 +48,7 @@ def squeeze(text: str) -> str:
 
 
 def unsqueezed(text: str, position: int) -> int:
-    """Find the character of `text` that is at `position` once all white space is removed."""
+    """Return the index in `text` of the character at `position` after all white space is removed."""
     for match in _WORD.finditer(text):
         length = match.end() - match.start()
         if position < length:
@@ -58,7 +58,7 @@ def unsqueezed(text: str, position: int) -> int:
 
 
 def find_blank(text: str) -> int | None:
-    """Give the index of the first white space, or None."""
+    """Return the index of the first white space, or None."""
     match = _BLANK.search(text)
     return match.start() if match else None
 
@@ -67,7 +67,7 @@ def refuse_surrogates(text: str) -> None:
     """Refuse text that cannot be written as UTF-8.
 
     Raises:
-        ParseError: `text` holds a surrogate.
+        ParseError: `text` contains a surrogate.
     """
     if not text.isascii() and (match := _SURROGATE.search(text)):
         raise ParseError(

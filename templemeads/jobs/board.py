@@ -28,6 +28,7 @@ import attrs
 from ..errors import RefusedError
 from ..grammar import Destination
 from ..limits import LARGEST_VERSION, Limits
+from ..values import hot_value
 from .job import Job, Status
 from .room import Room
 
@@ -81,7 +82,7 @@ class Released:
 NOTHING_RELEASED: Final = Released()
 
 
-@attrs.frozen
+@hot_value
 class Merged:
     """What came of adding a job to a board.
 

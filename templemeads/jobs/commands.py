@@ -17,6 +17,7 @@ from ..errors import ParseError
 from ..grammar import Notification
 from ..grammar.strictjson import parse_json, refuse_repeated
 from ..grammar.whitespace import refuse_surrogates
+from ..values import hot_value
 from .converter import make_wire_converter, structure
 from .job import Job, JobKeeper, JobLookup, no_job
 from .job_json import FIELDS
@@ -27,14 +28,14 @@ _NEWER_FIELDS: Final = frozenset({"error", "domain", "domain_version"})
 ENGINE: Final = "templemeads"
 
 
-@attrs.frozen
+@hot_value
 class Put:
     """A job on its way to the agent that runs it."""
 
     job: Job
 
 
-@attrs.frozen
+@hot_value
 class Update:
     """Progress or the result of a job, on its way back."""
 

@@ -13,6 +13,7 @@ import attrs
 
 from paddington import Peer
 
+from ..values import hot_value
 from .job import Job
 
 
@@ -24,7 +25,7 @@ class Kind(enum.Enum):
     DELETE = "delete"
 
 
-@attrs.frozen
+@hot_value
 class Write:
     """The job on the board of a peer has changed, or has left it as ``deleted``: keep it, and wake who waits for it."""
 
@@ -33,7 +34,7 @@ class Write:
     deleted: bool = False
 
 
-@attrs.frozen
+@hot_value
 class Erase:
     """Forget a job or a tombstone."""
 
@@ -41,7 +42,7 @@ class Erase:
     job_id: UUID
 
 
-@attrs.frozen
+@hot_value
 class Send:
     """Tell the peer of a job on its board; if it is away, the next ``Sync`` does."""
 
@@ -50,7 +51,7 @@ class Send:
     job: Job
 
 
-@attrs.frozen
+@hot_value
 class Answer:
     """Send a command, as its text, that is not about a job on a board; if the peer is away, drop it."""
 
@@ -58,7 +59,7 @@ class Answer:
     text: str
 
 
-@attrs.frozen
+@hot_value
 class Run:
     """Run the handler for a job on the board of a peer."""
 
@@ -66,7 +67,7 @@ class Run:
     job: Job
 
 
-@attrs.frozen
+@hot_value
 class Cancel:
     """Stop the handler of a job, if it runs or waits to run."""
 
@@ -75,7 +76,7 @@ class Cancel:
     reason: str
 
 
-@attrs.frozen
+@hot_value
 class Refusal:
     """Something a peer sent was not taken.
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 import enum
 from functools import lru_cache
 
-import attrs
-
 from ..errors import RefusedError
 from ..grammar import Destination
+from ..values import hot_value
 from .job import Job
 
 
@@ -28,7 +27,7 @@ class Flow(enum.Enum):
     """Towards the agent that made the job."""
 
 
-@attrs.frozen
+@hot_value
 class Place:
     """Our place in a path: the names of our two neighbours there, None at either end."""
 

@@ -11,18 +11,18 @@ import contextlib
 import math
 from collections import deque
 
-import attrs
 import trio
 
 from ..jobs.board import size_of
 from ..jobs.job import Job
 from ..jobs.outcome import Kind
+from ..values import hot_value
 
 MAX_QUEUED_CHARACTERS = 8 * 2**20
 """Length of the texts, and of the deleted jobs, that wait; more are dropped and counted."""
 
 
-@attrs.frozen
+@hot_value
 class Waiting:
     """A job to send.
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 DEFAULT_EXAMPLES = 100
 """Jobs that a handler is tried with, shared among its instructions."""
 
-FEWEST_EXAMPLES = 5
+MIN_EXAMPLES = 5
 """Jobs of each instruction that a handler is tried with, however many instructions there are."""
 
 DEFAULT_PATIENCE = 3600.0
@@ -98,7 +98,7 @@ def check_handler(
     trial = _Trial(strict is not False, (RefusedError, *may_raise), patience)
     for row in rows:
         # One search for each instruction: a single one would hardly look at some of them.
-        _search(trial, make, row, max(examples // len(rows), FEWEST_EXAMPLES))
+        _search(trial, make, row, max(examples // len(rows), MIN_EXAMPLES))
 
 
 def _search(trial: _Trial, make: Callable[[], Handler], row: type[Instruction], examples: int) -> None:

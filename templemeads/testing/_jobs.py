@@ -25,7 +25,7 @@ NOW = 1_800_000_000
 Told = Put | Update | Delete | Sync
 """What a peer says about jobs."""
 
-_LONGEST_PAUSE = 3  # seconds; short, because steps within one second are the interesting ones
+_MAX_PAUSE_SECONDS = 3  # seconds; short, because steps within one second are the interesting ones
 
 
 def jobs(
@@ -98,7 +98,7 @@ def _steps(draw: st.DrawFn, command: Command, identity: Any, last: Status) -> li
 
     def later() -> int:
         nonlocal now
-        now += draw(st.integers(0, _LONGEST_PAUSE))
+        now += draw(st.integers(0, _MAX_PAUSE_SECONDS))
         return now
 
     lifetime = draw(st.integers(1, 600))

@@ -11,7 +11,7 @@ from ..errors import ParseError
 from ..grammar import Command, Instruction, Notification
 from ._instructions import BY_TYPE, commands, instructions, notifications
 
-_MOST_EDITS = 4
+_MAX_EDITS = 4
 
 STRANGERS = (
     *" .:,-_@/\\'\"{}[]*+#%~$\t\n\r\0\x0b\x1b\x1c\x1f\x7f",  # separators, blanks and control characters
@@ -78,7 +78,7 @@ def near_misses(
 @st.composite
 def _near_misses(draw: st.DrawFn, kind: type[Parsed], values: st.SearchStrategy[Any]) -> str:
     text = str(draw(values))
-    for _ in range(_MOST_EDITS):
+    for _ in range(_MAX_EDITS):
         text = draw(_edit(text))
         if not _parses(kind, text):
             return text
@@ -96,7 +96,7 @@ def _parses(kind: type[Parsed], text: str) -> bool:
 
 
 def strategy_of(kind: type[Any]) -> st.SearchStrategy[Any]:
-    """Give the strategy of a type of the grammar.
+    """Return the strategy of a type of the grammar.
 
     Raises:
         TypeError: There is none.

@@ -51,7 +51,7 @@ def agent_chain() -> Callable[..., AbstractAsyncContextManager[Chain]]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests that use these fixtures a mock clock.
+    """Return the tests that use these fixtures a mock clock.
 
     Raises:
         UsageError: There are some, but no pytest-trio to run them.

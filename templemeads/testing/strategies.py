@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from hypothesis import strategies as st
 
 from .. import grammar as g
-from ..grammar.forms import U64_MAX
+from ..grammar.forms import MAX_U64
 from ..grammar.timestamps import EARLIEST_SECOND, LATEST_SECOND, NANOSECONDS
 
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ def timestamps() -> st.SearchStrategy[g.Timestamp]:
 
 
 def _amounts() -> st.SearchStrategy[int]:
-    edges = [0, 1, 59, 60, 1023, 1024, 1025, 3600, 1024**2, 1024**3, 1024**4, 1024**5, U64_MAX]
-    return st.sampled_from(edges) | st.integers(0, 10**7) | st.integers(0, U64_MAX)
+    edges = [0, 1, 59, 60, 1023, 1024, 1025, 3600, 1024**2, 1024**3, 1024**4, 1024**5, MAX_U64]
+    return st.sampled_from(edges) | st.integers(0, 10**7) | st.integers(0, MAX_U64)
 
 
 def storage_sizes() -> st.SearchStrategy[g.StorageSize]:

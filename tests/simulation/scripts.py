@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from .world import LONG, Work, World, row
 
 STEPS_AT_ONCE = 40
-MOST_STEPS = 150_000
+MAX_STEPS = 150_000
 """Steps of all tasks in one script; an ordinary one takes some thousands."""
 
 
@@ -32,8 +32,8 @@ class Unrest(trio.abc.Instrument):
 
     def before_task_step(self, task: trio.lowlevel.Task) -> None:
         self.steps += 1
-        if self.steps > MOST_STEPS:
-            if self.steps == MOST_STEPS + 1 and self._token is not None and self._scope is not None:
+        if self.steps > MAX_STEPS:
+            if self.steps == MAX_STEPS + 1 and self._token is not None and self._scope is not None:
                 self._token.run_sync_soon(self._scope.cancel)
             if len(self.names) < 50:
                 self.names.append(task.name)

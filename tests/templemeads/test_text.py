@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from templemeads.errors import ParseError
-from templemeads.text import LONGEST_QUOTE, pointed, quoted, visible
+from templemeads.text import MAX_QUOTE_CHARACTERS, pointed, quoted, visible
 
 texts = st.text(st.characters(), max_size=200)
 
@@ -16,9 +16,9 @@ def test_a_quote_is_short_and_harmless(text: str) -> None:
     quote = quoted(text)
 
     assert quote.isprintable()
-    assert len(quote) <= LONGEST_QUOTE * len("\\U00000000") + 3
+    assert len(quote) <= MAX_QUOTE_CHARACTERS * len("\\U00000000") + 3
     assert quote.startswith('"')
-    assert quote.endswith('"…' if len(text) > LONGEST_QUOTE else '"')
+    assert quote.endswith('"…' if len(text) > MAX_QUOTE_CHARACTERS else '"')
 
 
 @given(text=st.text("ab\n", min_size=1, max_size=300), data=st.data())
@@ -38,7 +38,7 @@ def test_the_caret_stands_under_the_place(text: str, data: st.DataObject) -> Non
     assert line.isprintable()
     assert caret.strip() == "^"
     before = visible(text[:place])
-    if len(text) <= LONGEST_QUOTE and before.isascii():
+    if len(text) <= MAX_QUOTE_CHARACTERS and before.isascii():
         assert line[len(caret) - 1 :] == visible(text[place:])
 
 

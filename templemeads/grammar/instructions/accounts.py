@@ -128,21 +128,21 @@ class IsBlockedProject(Instruction):
 
 @instruction("get_project_mapping", Cut.REST, result="ProjectMapping", owner="project")
 class GetProjectMapping(Instruction):
-    """Give the local group of a project."""
+    """Return the local group of a project."""
 
     project: ProjectIdentifier
 
 
 @instruction("get_user_mapping", Cut.REST, result="UserMapping", owner="user")
 class GetUserMapping(Instruction):
-    """Give the local user and group of a user."""
+    """Return the local user and group of a user."""
 
     user: UserIdentifier
 
 
 @instruction("get_home_dir", Cut.REST, result="String", owner="user")
 class GetHomeDir(Instruction):
-    """Give the path of a user's home directory."""
+    """Return the path of a user's home directory."""
 
     user: UserIdentifier
 
@@ -163,7 +163,7 @@ class GetProjectDirs(Instruction):
 
 @instruction("update_homedir", Cut.WORDS, result="String", owner="user")
 class UpdateHomedir(Instruction):
-    """Tell the home directory of a user. The path is unchecked: it may be relative or hold `..`."""
+    """Report the home directory of a user. The path is unchecked: it may be relative or contain `..`."""
 
     user: UserIdentifier
     path: str

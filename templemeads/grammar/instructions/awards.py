@@ -16,7 +16,7 @@ from ..table import Instruction, instruction
     synonyms=("create_award",),
 )
 class CreateProject(Instruction):
-    """Create a project, and give it an award."""
+    """Create a project with an award."""
 
     project: ProjectIdentifier
     details: AwardDetails
@@ -45,14 +45,14 @@ class RemoveProject(Instruction):
 
 @instruction("get_project", Cut.REST, result="ProjectDetails", owner="project")
 class GetProject(Instruction):
-    """Give the details of a project."""
+    """Return the details of a project."""
 
     project: ProjectIdentifier
 
 
 @instruction("get_award", Cut.REST, result="ProjectDetails", owner="project")
 class GetAward(Instruction):
-    """Give the details of a project's award."""
+    """Return the details of a project's award."""
 
     project: ProjectIdentifier
 

@@ -19,7 +19,7 @@ class SetLimit(Instruction):
 
 @instruction("get_limit", Cut.WORDS, result="Usage", owner="project")
 class GetLimit(Instruction):
-    """Give the limit of a project's computing time."""
+    """Return the limit of a project's computing time."""
 
     project: ProjectIdentifier
 
@@ -35,7 +35,7 @@ class SetProjectQuota(Instruction):
 
 @instruction("get_project_quota", Cut.WORDS, result="Quota", owner="project")
 class GetProjectQuota(Instruction):
-    """Give a project's quota on a volume."""
+    """Return a project's quota on a volume."""
 
     project: ProjectIdentifier
     volume: Volume
@@ -51,7 +51,7 @@ class ClearProjectQuota(Instruction):
 
 @instruction("get_project_quotas", Cut.WORDS, result="HashMap<Volume, Quota>", owner="project")
 class GetProjectQuotas(Instruction):
-    """Give a project's quotas on all volumes."""
+    """Return a project's quotas on all volumes."""
 
     project: ProjectIdentifier
 
@@ -67,7 +67,7 @@ class SetUserQuota(Instruction):
 
 @instruction("get_user_quota", Cut.WORDS, result="Quota", owner="user")
 class GetUserQuota(Instruction):
-    """Give a user's quota on a volume."""
+    """Return a user's quota on a volume."""
 
     user: UserIdentifier
     volume: Volume
@@ -83,6 +83,6 @@ class ClearUserQuota(Instruction):
 
 @instruction("get_user_quotas", Cut.WORDS, result="HashMap<Volume, Quota>", owner="user")
 class GetUserQuotas(Instruction):
-    """Give a user's quotas on all volumes."""
+    """Return a user's quotas on all volumes."""
 
     user: UserIdentifier

@@ -68,7 +68,7 @@ class IsLocalUserRemoved(Instruction):
 
 @instruction("get_local_home_dir", Cut.REST, result="String", owner="mapping")
 class GetLocalHomeDir(Instruction):
-    """Give the path of a local user's home directory."""
+    """Return the path of a local user's home directory."""
 
     mapping: UserMapping
 
@@ -117,7 +117,7 @@ class SetLocalLimit(Instruction):
 
 @instruction("get_local_limit", Cut.WORDS, result="Usage", owner="mapping")
 class GetLocalLimit(Instruction):
-    """Give the limit of a local project's computing time."""
+    """Return the limit of a local project's computing time."""
 
     mapping: ProjectMapping
 
@@ -133,7 +133,7 @@ class SetLocalProjectQuota(Instruction):
 
 @instruction("get_local_project_quota", Cut.WORDS, result="Quota", owner="mapping")
 class GetLocalProjectQuota(Instruction):
-    """Give a local project's quota on a volume."""
+    """Return a local project's quota on a volume."""
 
     mapping: ProjectMapping
     volume: Volume
@@ -149,7 +149,7 @@ class ClearLocalProjectQuota(Instruction):
 
 @instruction("get_local_project_quotas", Cut.WORDS, result="HashMap<Volume, Quota>", owner="mapping")
 class GetLocalProjectQuotas(Instruction):
-    """Give a local project's quotas on all volumes."""
+    """Return a local project's quotas on all volumes."""
 
     mapping: ProjectMapping
 
@@ -165,7 +165,7 @@ class SetLocalUserQuota(Instruction):
 
 @instruction("get_local_user_quota", Cut.WORDS, result="Quota", owner="mapping")
 class GetLocalUserQuota(Instruction):
-    """Give a local user's quota on a volume."""
+    """Return a local user's quota on a volume."""
 
     mapping: UserMapping
     volume: Volume
@@ -181,6 +181,6 @@ class ClearLocalUserQuota(Instruction):
 
 @instruction("get_local_user_quotas", Cut.WORDS, result="HashMap<Volume, Quota>", owner="mapping")
 class GetLocalUserQuotas(Instruction):
-    """Give a local user's quotas on all volumes."""
+    """Return a local user's quotas on all volumes."""
 
     mapping: UserMapping

@@ -23,7 +23,7 @@ class AddOfferings(Instruction):
 
 @instruction("remove_offerings", Cut.REST, result="Destinations", owner=NOBODY)
 class RemoveOfferings(Instruction):
-    """Take some of the offerings of a portal away."""
+    """Remove some of the offerings of a portal."""
 
     offerings: Destinations
 

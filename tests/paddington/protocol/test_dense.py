@@ -15,7 +15,13 @@ from paddington import ConfigError, Limits, Received, ServiceConfig, open_servic
 from paddington.errors import FrameError, PayloadError, PayloadTooLargeError
 from paddington.protocol.capabilities import FRAMINGS
 from paddington.protocol.crypto import Key, Salt, seal_raw
-from paddington.protocol.dense import FULL_FRAME_BYTES, MAX_PAYLOADS_PER_FRAME, NAME, DenseKeys, DenseSession
+from paddington.protocol.dense import (
+    MAX_PAYLOADS_PER_FRAME,
+    NAME,
+    TARGET_FRAME_BYTES,
+    DenseKeys,
+    DenseSession,
+)
 from paddington.protocol.handshake import Established, Identified, LocalService
 from paddington.protocol.session import Session
 from paddington.testing import MemoryNetwork
@@ -90,7 +96,7 @@ def test_many_payloads_share_a_frame_and_its_cost() -> None:
 
 def test_a_frame_is_full_at_some_size_and_a_larger_payload_travels_alone() -> None:
     two = two_sides()
-    large, small = "x" * (FULL_FRAME_BYTES + 5), "y" * 100
+    large, small = "x" * (TARGET_FRAME_BYTES + 5), "y" * 100
     frames = frames_of(two.client, [small, large, small, small])
     assert [len(two.server.open_some(frame)) for frame in frames] == [1, 1, 2]
 

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from paddington.errors import FrameError, PayloadError, PayloadTooLargeError
-from paddington.limits import SMALLEST_FRAME, Limits
+from paddington.limits import MIN_FRAME_BYTES, Limits
 from paddington.protocol.envelope import seal_frame
 from paddington.protocol.session import Frame
 from tests.paddington.wire import everything_said, frame_of, payloads, sides
 
-SMALL = Limits(frame_bytes=SMALLEST_FRAME, legacy_frame_bytes=2 * SMALLEST_FRAME, remembered_infos=5)
+SMALL = Limits(frame_bytes=MIN_FRAME_BYTES, legacy_frame_bytes=2 * MIN_FRAME_BYTES, remembered_infos=5)
 
 
 def refused(session: object, frame: Frame) -> str:
@@ -152,7 +152,7 @@ def test_the_largest_payload_fits_exactly_and_one_byte_more_is_refused(numbers: 
     assert two.left.fits(text)
     frame = two.left.seal(text)
     assert (
-        two.left.send_limit - 4 < len(frame) <= two.left.send_limit == SMALLEST_FRAME * (1 if numbers else 2)
+        two.left.send_limit - 4 < len(frame) <= two.left.send_limit == MIN_FRAME_BYTES * (1 if numbers else 2)
     )
     assert two.right.open(frame) == text
     assert not two.left.fits(text + "x")
@@ -208,7 +208,7 @@ def test_a_payload_without_utf8_form_cannot_be_measured_either() -> None:
             call("\ud800")
 
 
-@pytest.mark.parametrize(("numbers", "limit"), [(True, SMALLEST_FRAME), (False, 2 * SMALLEST_FRAME)])
+@pytest.mark.parametrize(("numbers", "limit"), [(True, MIN_FRAME_BYTES), (False, 2 * MIN_FRAME_BYTES)])
 def test_the_receiving_limit_depends_on_the_peers_generation(numbers: bool, limit: int) -> None:
     two = sides(numbers=numbers, limits=SMALL)
     assert two.right.receive_limit == limit

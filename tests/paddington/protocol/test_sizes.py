@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paddington import Limits, PayloadTooLargeError, always_fitting_characters, fits, max_payload_bytes
-from paddington.limits import SMALLEST_FRAME
+from paddington.limits import MIN_FRAME_BYTES
 from paddington.protocol.dense import DenseKeys, DenseSession
 from tests.paddington.wire import sides
 
 LIMITS = Limits(
-    frame_bytes=SMALLEST_FRAME, legacy_frame_bytes=3 * SMALLEST_FRAME, dense_frame_bytes=SMALLEST_FRAME
+    frame_bytes=MIN_FRAME_BYTES, legacy_frame_bytes=3 * MIN_FRAME_BYTES, dense_frame_bytes=MIN_FRAME_BYTES
 )
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from templemeads.errors import ParseError, RefusedError
 from templemeads.grammar import Destination, Destinations, Position
-from templemeads.grammar.destinations import LONGEST_REMEMBERED, MOST_REMEMBERED
+from templemeads.grammar.destinations import MAX_CACHED_PATH_CHARACTERS, MAX_CACHED_PATHS
 from templemeads.grammar.whitespace import WS
 from templemeads.testing.strategies import destination_lists, destinations
 
@@ -51,10 +51,10 @@ def test_a_path_that_comes_again_takes_no_more_memory() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("length", [LONGEST_REMEMBERED, LONGEST_REMEMBERED + 1])
+@pytest.mark.parametrize("length", [MAX_CACHED_PATH_CHARACTERS, MAX_CACHED_PATH_CHARACTERS + 1])
 def test_what_strangers_write_is_not_kept(length: int) -> None:
     def read(strangers: str) -> None:
-        for number in range(10 * MOST_REMEMBERED):
+        for number in range(10 * MAX_CACHED_PATHS):
             text = f"{strangers}{number}"
             Destination.parse("b." * ((length - len(text)) // 2) + text.rjust(length % 2 + len(text), "c"))
 
@@ -67,7 +67,7 @@ def test_what_strangers_write_is_not_kept(length: int) -> None:
     tracemalloc.stop()
 
     # The worst path is names of one character: 128 references of 8 bytes, and the text twice.
-    assert kept < MOST_REMEMBERED * LONGEST_REMEMBERED * 8
+    assert kept < MAX_CACHED_PATHS * MAX_CACHED_PATH_CHARACTERS * 8
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from templemeads.errors import ParseError
 from templemeads.grammar import PortalIdentifier, ProjectIdentifier, UserIdentifier
-from templemeads.grammar.identifiers import LONGEST_COMPONENT
+from templemeads.grammar.identifiers import MAX_COMPONENT_CHARACTERS
 from templemeads.grammar.whitespace import WS
 
 KINDS: list[tuple[Any, int]] = [(PortalIdentifier, 1), (ProjectIdentifier, 2), (UserIdentifier, 3)]
@@ -54,7 +54,7 @@ def test_building_from_parts_checks_like_reading(kind: Any, count: int, pieces: 
 
 @pytest.mark.parametrize(("kind", "count"), KINDS)
 def test_a_component_may_be_64_characters_long_and_no_longer(kind: Any, count: int) -> None:
-    longest = "x" * LONGEST_COMPONENT
+    longest = "x" * MAX_COMPONENT_CHARACTERS
     kind.parse(".".join([longest] * count))
 
     with pytest.raises(ParseError, match="65 characters long; 64 are allowed"):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from templemeads.errors import ParseError
 from templemeads.grammar import Quota, QuotaLimit, StorageSize, Volume
-from templemeads.grammar.storage import LARGEST_SIZE, UNITS
+from templemeads.grammar.storage import MAX_SIZE_BYTES, UNITS
 from templemeads.grammar.strictjson import parse_json
 from templemeads.testing.strategies import quota_limits, quotas, storage_sizes
 
@@ -29,7 +29,7 @@ def test_a_size_is_its_number_times_a_power_of_1024(number: int, unit: str, data
 
     size = StorageSize.parse(f" {number}{gap}{name}\n")
 
-    assert size.bytes == min(int(float(number)) * 1024 ** UNITS.index(unit), LARGEST_SIZE)
+    assert size.bytes == min(int(float(number)) * 1024 ** UNITS.index(unit), MAX_SIZE_BYTES)
 
 
 @given(size=storage_sizes())
@@ -41,7 +41,7 @@ def test_a_size_is_its_number_times_a_power_of_1024(number: int, unit: str, data
 @example(StorageSize(2**40))
 @example(StorageSize(2**50))
 @example(StorageSize(2**50 + 1))
-@example(StorageSize(LARGEST_SIZE))
+@example(StorageSize(MAX_SIZE_BYTES))
 def test_the_text_of_a_size_is_right_to_half_a_percent(size: StorageSize) -> None:
     number, unit = str(size).split(" ")
 
@@ -82,7 +82,7 @@ def test_a_size_is_counted_in_known_units(number: float, unit: str) -> None:
 
 
 def test_a_number_beyond_all_sizes_is_cut() -> None:
-    assert StorageSize.parse("9" * 400 + " PB").bytes == StorageSize.of(1e300, "PB").bytes == LARGEST_SIZE
+    assert StorageSize.parse("9" * 400 + " PB").bytes == StorageSize.of(1e300, "PB").bytes == MAX_SIZE_BYTES
 
 
 @given(first=quota_limits(), second=quota_limits())

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from templemeads.errors import ParseError
 from templemeads.grammar import Usage
-from templemeads.grammar.usage import LONGEST_USAGE, YEAR
+from templemeads.grammar.usage import MAX_USAGE_SECONDS, YEAR
 
-amounts = st.integers(0, LONGEST_USAGE)
+amounts = st.integers(0, MAX_USAGE_SECONDS)
 SECONDS = {
     "": 1,
     "s": 1,
@@ -32,7 +32,7 @@ SECONDS = {
 def test_an_amount_is_a_number_and_perhaps_a_unit(number: int, unit: str, surplus: str) -> None:
     text = f"\u00a0+0{number} \t{unit}{surplus if unit else ''} "
 
-    assert Usage.parse(text).seconds == min(number * SECONDS[unit], LONGEST_USAGE)
+    assert Usage.parse(text).seconds == min(number * SECONDS[unit], MAX_USAGE_SECONDS)
     assert Usage.parse(str(number)) == Usage(number)
 
 
@@ -55,7 +55,7 @@ def test_an_error_knows_the_place(text: str, position: int) -> None:
 
 @given(first=amounts, second=amounts)
 def test_sums_and_differences_stay_within_the_limits(first: int, second: int) -> None:
-    assert (Usage(first) + Usage(second)).seconds == min(first + second, LONGEST_USAGE)
+    assert (Usage(first) + Usage(second)).seconds == min(first + second, MAX_USAGE_SECONDS)
     assert (Usage(first) - Usage(second)).seconds == max(first - second, 0)
     assert (Usage(first) < Usage(second)) == (first < second)
 
@@ -70,14 +70,16 @@ def test_products_are_cut_to_whole_seconds_within_the_limits(amount: int, factor
     if math.isnan(exact) or exact <= 0:  # infinity times nothing is not a number
         assert product == Usage(0)
     else:
-        assert product.seconds == (LONGEST_USAGE if exact >= LONGEST_USAGE else int(exact))
+        assert product.seconds == (MAX_USAGE_SECONDS if exact >= MAX_USAGE_SECONDS else int(exact))
 
 
 @given(amount=amounts, divisor=st.floats(allow_nan=False, min_value=1e-300))
 def test_quotients_are_cut_to_whole_seconds_within_the_limits(amount: int, divisor: float) -> None:
     exact = amount / divisor
 
-    assert (Usage(amount) / divisor).seconds == (LONGEST_USAGE if exact >= LONGEST_USAGE else int(exact))
+    assert (Usage(amount) / divisor).seconds == (
+        MAX_USAGE_SECONDS if exact >= MAX_USAGE_SECONDS else int(exact)
+    )
 
 
 def test_dividing_by_nothing_gives_nothing() -> None:
@@ -95,7 +97,7 @@ def test_amounts_do_not_mix_with_other_things(operate: object) -> None:
 def test_amounts_are_made_from_units() -> None:
     assert Usage.of(days=1, hours=1, minutes=1, seconds=1.9) == Usage(86400 + 3600 + 60 + 1)
     assert Usage.of(hours=-1) == Usage(0)
-    assert Usage.of(days=1e30) == Usage(LONGEST_USAGE)
+    assert Usage.of(days=1e30) == Usage(MAX_USAGE_SECONDS)
     assert (Usage(5400).minutes, Usage(5400).hours, Usage(86400).days) == (90, 1.5, 1)
 
 

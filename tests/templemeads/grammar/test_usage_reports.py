@@ -18,7 +18,7 @@ from templemeads.grammar import (
     UserIdentifier,
     UserUsageReport,
 )
-from templemeads.grammar.forms import U64_MAX
+from templemeads.grammar.forms import MAX_U64
 from templemeads.testing import near_misses
 from templemeads.testing.strategies import (
     daily_usage_reports,
@@ -172,7 +172,7 @@ def test_a_day_in_both_reports_is_summed_field_by_field(
 ) -> None:
     numbers = [_flat(day.to_json()) for day in (one, other)]
     expected = {
-        path: min(sum(each.get(path, 0) for each in numbers), U64_MAX) for each in numbers for path in each
+        path: min(sum(each.get(path, 0) for each in numbers), MAX_U64) for each in numbers for path in each
     }
     assert _flat((one + other).to_json()) == expected
     assert not (one + other).is_complete
@@ -380,11 +380,11 @@ def test_an_error_names_the_way_to_the_field() -> None:
         )
 
 
-@pytest.mark.parametrize("value", [-1, U64_MAX + 1])
+@pytest.mark.parametrize("value", [-1, MAX_U64 + 1])
 def test_counts_have_limits_however_they_come(value: int) -> None:
     with pytest.raises(ParseError):
         DailyProjectUsageReport(num_jobs=value)
-    assert DailyProjectUsageReport(num_jobs=U64_MAX).num_jobs == U64_MAX
+    assert DailyProjectUsageReport(num_jobs=MAX_U64).num_jobs == MAX_U64
 
 
 def test_reports_are_added_and_scaled_only_by_what_makes_sense() -> None:
