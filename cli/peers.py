@@ -120,7 +120,9 @@ def client_add(
     say(f"Added the client {name}@{invite.zone}")
     say(f"Wrote {path.absolute()}. {_COPY} There, run: server add FILE")
     if proxy is not None:
-        warn(f"this release does not connect through relays: {name} will not be connected")
+        say(
+            f"{name} is connected through the relay {proxy}: this agent needs the relay's invitation too (server add)"
+        )
     if peer_type is None:
         warn(f"{name} may register as any type; to allow only one, add --type, such as --type instance")
     say(_RESTART)

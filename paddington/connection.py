@@ -26,7 +26,7 @@ import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import attrs
 import trio
@@ -39,7 +39,6 @@ from .peer import Peer
 from .protocol.handshake import PeerInfo
 from .protocol.session import AnySession, Frame
 from .refusals import Refusals
-from .websocket import WebSocket
 
 logger: Final = logging.getLogger(__name__)
 
@@ -55,6 +54,65 @@ MAX_BYTES_PER_CHARACTER: Final = 8
 
 Serve: TypeAlias = Callable[["Connection"], Awaitable[object]]
 """What a user gives to be run for each connection, in that connection's own task."""
+
+
+class CarrierStream(Protocol):
+    """What a connection needs of the stream below its frames; see `GuardedStream`."""
+
+    sent_bytes: int
+    received_bytes: int
+    ended: trio.Event
+
+    @property
+    def why(self) -> str | None:
+        """Why it ended."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether nothing is read."""
+
+    @property
+    def progress_at(self) -> float:
+        """When bytes last arrived."""
+
+    @property
+    def sending_since(self) -> float:
+        """When the peer last took bytes of what is being sent; infinite while nothing is."""
+
+    def hold(self) -> None:
+        """Read nothing more until `let_go`."""
+
+    def let_go(self) -> None:
+        """Read on."""
+
+    async def aclose(self) -> None:
+        """Close."""
+
+
+class Carrier(Protocol):
+    """What carries the frames of a connection: a WebSocket, or letters that a relay passes on."""
+
+    @property
+    def stream(self) -> CarrierStream:
+        """The stream below."""
+
+    def allow(self, frame_bytes: int, *, margin: int, binary: bool = False) -> None:
+        """Set how long a frame may be from now on."""
+
+    def hand_over(self, take: Callable[[Sequence[Frame]], None], lost: Callable[[str], None]) -> None:
+        """Give all frames to a function from now on."""
+
+    async def begin(self) -> None:
+        """Wait for the turn to write."""
+
+    def finish(self) -> None:
+        """Return the turn to write to the next."""
+
+    async def write(self, messages: Sequence[Frame]) -> None:
+        """Send frames in one go."""
+
+    async def aclose(self, *, seconds: float) -> None:
+        """Close in order."""
 
 
 @attrs.frozen
@@ -99,7 +157,7 @@ class Connection:
 
     def __init__(
         self,
-        websocket: WebSocket,
+        websocket: Carrier,
         session: AnySession,
         *,
         peer: Peer,
@@ -492,7 +550,9 @@ class Connection:
         finally:
             self._end("the service stopped")
             try:
-                await trio.aclose_forcefully(self._websocket.stream)
+                with trio.CancelScope() as scope:
+                    scope.cancel(reason="the connection is over")
+                    await self._websocket.stream.aclose()
             finally:
                 self._over.set()
 

@@ -7,7 +7,7 @@ import logging
 import math
 import resource
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -28,6 +28,9 @@ from .peer import Peer
 from .protocol.capabilities import FRAMINGS
 from .protocol.local import LocalService
 from .refusals import Refusals
+from .relay.endpoint import Endpoint, Starter
+from .relay.policy import Pairs
+from .relay.proxy import Proxy
 from .standby import Roster
 from .version import __version__
 
@@ -65,7 +68,7 @@ class Service:
         events: What happens to its peers; ends when the service closes. Only without a `serve` of your own.
     """
 
-    def __init__(self, host: Host, gate: Gate, diallers: list[Dialler], port: int) -> None:
+    def __init__(self, host: Host, gate: Gate, diallers: list[Dialler | Starter], port: int) -> None:
         self.name = host.config.name
         self.port = port
         self._host = host
@@ -74,6 +77,7 @@ class Service:
         self._dialling: dict[Peer, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
         self._dial_failed: DialFailed | None = None
+        self._endpoint: Endpoint | None = None
         self._events: trio.MemoryReceiveChannel[Event] | None = None
 
     def __repr__(self) -> str:
@@ -161,7 +165,7 @@ class Service:
         old = self._host.config
         new = attrs.evolve(old, clients=tuple(clients), servers=tuple(servers))
         new.check()
-        if new.clients and not old.clients:
+        if _may_be_called(new) and not _may_be_called(old):
             raise ConfigError(f"{self.name} does not listen, since it had no clients when it was started")
         before, after = _entries(old), _entries(new)
         changed = frozenset(peer for peer in {*before, *after} if before.get(peer) != after.get(peer))
@@ -175,11 +179,12 @@ class Service:
                     if peer in changed:
                         closing.start_soon(connection.aclose)
         for server in new.servers:
-            if server.peer in changed and server.url:
-                self._dial(Dialler(self._host, server, self._dial_failed))
+            if server.peer in changed:
+                assert self._endpoint is not None
+                self._dial(_dialler(self._host, self._endpoint, server, self._dial_failed))
         return changed
 
-    def _dial(self, dialler: Dialler) -> None:
+    def _dial(self, dialler: Dialler | Starter) -> None:
         assert self._nursery is not None
         peer, scope = dialler.server.peer, trio.CancelScope()
         self._diallers[peer], self._dialling[peer] = dialler, scope
@@ -201,6 +206,7 @@ async def open_service(
     version: str = VERSION,
     dial_failed: DialFailed | None = None,
     unix_time: Callable[[], float] = time.time,
+    relay_pairs: Iterable[Iterable[str]] | None = None,
 ) -> AsyncIterator[Service]:
     """Run a service for the time of an `async with`.
 
@@ -221,6 +227,8 @@ async def open_service(
         version: The version of that.
         dial_failed: Called after each try to reach a server that failed; must not block.
         unix_time: Wall-clock seconds, for numbers that shall rise across restarts.
+        relay_pairs: Pairs of names of peers. If given, the service is a relay: it passes letters on between the two of
+            each pair, and nothing else; `serve` is not called.
 
     Raises:
         ConfigError: The configuration contradicts itself, or its address cannot be listened on.
@@ -246,12 +254,17 @@ async def open_service(
         roster=Roster(limits),
         unix_time=unix_time,
     )
+    endpoint = Endpoint(host, host.serve)
+    if relay_pairs is None:
+        host.serve = endpoint.serve
+    else:
+        host.serve = Proxy(host, Pairs.create(relay_pairs, _entries(config))).serve
     gate = Gate(limits, descriptors=_descriptor_limit(host.network), others=lambda: len(host.roster.places))
     acceptor = Acceptor(host, gate)
     _warn_of_bare_lines(config)
-    listeners = await _listen(host) if config.clients else []
+    listeners = await _listen(host) if _may_be_called(config) else []
     try:
-        diallers = [Dialler(host, server, dial_failed) for server in config.servers if server.url]
+        diallers = [_dialler(host, endpoint, server, dial_failed) for server in config.servers]
         port = host.network.port_of(listeners[0]) if listeners else config.port
         service = Service(host, gate, diallers, port)
         if serve is None:
@@ -263,6 +276,7 @@ async def open_service(
                 _accept, acceptor, listeners, listening, nursery, name=f"{config.name}: accept"
             )
             service._nursery, service._dial_failed = nursery, dial_failed  # noqa: SLF001 - the two are one thing
+            service._endpoint, endpoint.nursery = endpoint, nursery  # noqa: SLF001 - likewise
             for dialler in diallers:
                 service._dial(dialler)  # noqa: SLF001 - likewise
             try:
@@ -280,6 +294,17 @@ async def open_service(
     finally:
         for listener in listeners:
             await trio.aclose_forcefully(listener)
+
+
+def _may_be_called(config: ServiceConfig) -> bool:
+    """Whether any client calls directly: those behind a relay need no listener."""
+    return any(client.ip is not None for client in config.clients)
+
+
+def _dialler(
+    host: Host, endpoint: Endpoint, server: ServerConfig, dial_failed: DialFailed | None
+) -> Dialler | Starter:
+    return Dialler(host, server, dial_failed) if server.proxy is None else Starter(endpoint, server)
 
 
 def _entries(config: ServiceConfig) -> dict[Peer, ClientConfig | ServerConfig]:
@@ -333,9 +358,13 @@ async def _accept(
 
 async def _close(host: Host) -> None:
     host.close_openings()
-    async with trio.open_nursery() as nursery:
-        for connection in host.roster.connections.values():
-            nursery.start_soon(connection.aclose)
+    relayed = {peer for peer, entry in _entries(host.config).items() if entry.proxy is not None}
+    # What goes through a relay needs the connection with it to the end.
+    for through_relay in (True, False):
+        async with trio.open_nursery() as nursery:
+            for peer, connection in host.roster.connections.items():
+                if (peer in relayed) is through_relay:
+                    nursery.start_soon(connection.aclose)
     # Their tasks have what is left of the time to return.
     for place in host.roster.places:
         await place.released.wait()

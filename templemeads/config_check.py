@@ -239,13 +239,15 @@ def _advise(config: AgentConfig, lines: _Lines) -> Iterator[Problem]:
         (lines.find("service", "servers", index=index), each.name, each.proxy)
         for index, each in enumerate(service.servers)
     ]
+    direct = {each.name for each in service.clients if each.proxy is None}
+    direct |= {each.name for each in service.servers if each.proxy is None}
     for line, name, relay in relayed:
-        if relay is not None:
-            text = (
-                f"{quoted(name)} is reached only through the relay {quoted(relay)}, which this release does not support: "
-                "the two will not be connected"
+        if relay is not None and relay not in direct:
+            yield advice(
+                line,
+                f"{quoted(name)} is reached through the relay {quoted(relay)}, which is neither a server nor a client here: "
+                "the two will not be connected until the relay's invitation is added with 'server add'",
             )
-            yield advice(line, text)
     for key, value in config.extras.items():
         if looks_like_secret(value) and not value.startswith(PREFIX):
             yield advice(

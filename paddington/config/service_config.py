@@ -139,6 +139,13 @@ class ServiceConfig:
                 f"The peer {quoted(str(min(both)))} is a client and a server here. "
                 "One of the two sides calls, not both"
             )
+        relayed = Counter(entry.name for entry in peers if entry.proxy is not None)
+        for name, times in relayed.items():
+            if times > 1:
+                raise ConfigError(
+                    f"The peer {quoted(name)} is reached through a relay in several zones. Letters that a relay passes on "
+                    "are known by name, so keep one of them"
+                )
         # With keys shared, the one frame that tells who calls would open for two.
         owners: dict[frozenset[Key], Peer] = {}
         for entry in peers:

@@ -532,7 +532,7 @@ class Job:
 _remember_command: Final = slot_setter(Job, "_command")
 
 _Unfrozen: Final = attrs.make_class(
-    "_Unfrozen", list(vars(Job)["__slots__"]), eq=False, weakref_slot=False, slots=True
+    "_Unfrozen", [field.name for field in attrs.fields(Job)], eq=False, weakref_slot=False, slots=True
 )
 
 

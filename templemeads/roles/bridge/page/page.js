@@ -206,18 +206,6 @@ function redraw() {
   requestAnimationFrame(() => { drawn = false; showJobs(); showFigures(); showJob(); });
 }
 
-// -- the audit trail ---------------------------------------------------------------------------------------------------------
-
-async function showAudit() {
-  const response = await fetch(new URL("audit?limit=50", base), { headers: { Authorization: `Bearer ${key}` }, cache: "no-store" });
-  byId("audit-section").hidden = !response.ok;
-  if (!response.ok) return;
-  const { records } = await response.json();
-  byId("audit").replaceChildren(...records.map((record) => element("tr", {},
-    element("td", {}, clock(record.time)), element("td", {}, record.who),
-    element("td", { class: "command" }, record.what), element("td", {}, record.outcome))));
-}
-
 // -- following -----------------------------------------------------------------------------------------------------------------
 
 const pause = (seconds, signal) => new Promise((resolve) => {
@@ -270,7 +258,6 @@ async function watchHealth(signal) {
   while (!signal.aborted) {
     try {
       showNetwork(await (await ask("health", { signal })).json());
-      await showAudit();
     } catch (error) {
       if (signal.aborted) return;
     }
