@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .agent.envelope import Envelope as Envelope
     from .agent.handlers import Handler as Handler
     from .agent.handlers import Handlers as Handlers
+    from .agent.policies import Retry as Retry
+    from .agent.threads import BlockingEnvelope as BlockingEnvelope
     from .agent_type import AgentType as AgentType
     from .config import AgentConfig as AgentConfig
     from .daemon.run import run_agent as run_agent
@@ -77,6 +79,8 @@ else:
             "UserMapping": "grammar",
             "Handler": "agent.handlers",
             "Handlers": "agent.handlers",
+            "Retry": "agent.policies",
+            "BlockingEnvelope": "agent.threads",
             "Job": "jobs.job",
             "Status": "jobs.job",
             "ErrorInfo": "jobs.error_info",
@@ -99,9 +103,11 @@ __all__ = [
     "refuse_every_job",
     "run_agent",
     # Handlers
+    "BlockingEnvelope",
     "Envelope",
     "Handler",
     "Handlers",
+    "Retry",
     # Jobs
     "ErrorInfo",
     "Job",

@@ -74,6 +74,8 @@ class Limits:
         handlers: Handlers that run at once in the agent; further jobs wait on their boards.
         handlers_per_peer: Handlers that run at once for jobs that one agent sends through one peer, so that a busy portal
             leaves room for others. All jobs of a peer together leave half as many places free.
+        stall_seconds: How long the event loop may be blocked before the log names the handler that blocks it.
+        handler_threads: Worker threads for plain `def` handlers at once; further ones wait.
         handler_starts: How often the handler of one job is started if the process dies while it runs; then the job ends
             with an error. Needs a store.
         handler_cleanup_seconds: What a cancelled handler gets for shielded clean-up before it is reported by name.
@@ -110,6 +112,8 @@ class Limits:
     tombstones: int = _whole(10_000)
     handlers: int = _whole(100)
     handlers_per_peer: int = _whole(50)
+    stall_seconds: float = _seconds(1)
+    handler_threads: int = _whole(40)
     handler_starts: int = _whole(3)
     handler_cleanup_seconds: float = _seconds(10)
     shutdown_seconds: float = _seconds(30)

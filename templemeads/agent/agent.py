@@ -61,6 +61,7 @@ from .lifespan import lifespan_of
 from .observer import Observer, Observers
 from .own_jobs import OwnJobs
 from .wall import call_notified
+from .watchdog import LoopWatchdog
 
 _log = logging.getLogger("templemeads.agent")
 
@@ -80,6 +81,8 @@ class AgentStatistics:
         jobs: Jobs on all boards.
         refused: Refusals since the start, by reason.
         dropped: Control commands that found no room in the queue to a slow peer.
+        stalls: How often the event loop was blocked since the start.
+
     """
 
     running: int
@@ -87,6 +90,7 @@ class AgentStatistics:
     jobs: int
     refused: dict[str, int]
     dropped: int
+    stalls: int
 
 
 class Agent:
@@ -99,6 +103,9 @@ class Agent:
         exchange: Its boards.
         portal_routes: Which portal lies behind which peer.
         operations: Its health, diagnostics, restarts and notifications.
+        handler_threads: The worker threads of plain `def` handlers.
+        watchdog: Notices when something blocks the event loop, where `run_agent` runs the agent.
+
     """
 
     def __init__(
@@ -126,6 +133,8 @@ class Agent:
         self.observers.add(_DiagnosticsObserver(self.operations))
         self.observers.add(JobLog(self.name))
         self._dispatch = Dispatch(config, self._executor, self.peers, self.portal_routes, self.operations)
+        self.handler_threads = trio.CapacityLimiter(config.limits.handler_threads)
+        self.watchdog = LoopWatchdog(config.limits.stall_seconds)
         self._service: Service | None = None
 
     def __repr__(self) -> str:
@@ -149,19 +158,20 @@ class Agent:
         return None if self._service is None else self._service.port
 
     def get_all(self, wanted: AgentType | str | None = None) -> list[AgentPeer]:
-        """Return the peers that are connected now: of a type, or of a name (`name` or `name@zone`), or all."""
+        """Return the peers that are connected now: of a type, or of a name (``name`` or ``name@zone``), or all."""
         return self.peers.ready(wanted)
 
     async def wait_for(self, wanted: AgentType | str, *, refusals: int | None = None) -> AgentPeer:
-        """Wait until a peer of a type, or of a name (`name` or `name@zone`), is connected.
+        """Wait until a peer of a type, or of a name (``name`` or ``name@zone``), is connected.
 
         Args:
-            wanted: A type, a name, or `name@zone`.
+            wanted: A type, a name, or ``name@zone``.
             refusals: After how many refusals in a row to give up on a peer of that name; by default, never.
 
         Raises:
             PeerNotFoundError: No peer of that name is configured.
             PeerRefusedError: The peer has refused our handshake that many times.
+
         """
         return await self.peers.wait_ready(wanted, refusals)
 
@@ -174,6 +184,7 @@ class Agent:
 
         Raises:
             PeerNotFoundError: There is none, or the name is in several zones and none was given.
+
         """
         return self.peers.only(name, zone)
 
@@ -181,7 +192,7 @@ class Agent:
         """Parse a command, apply the portal rule, and put the job to the next agent of its path.
 
         Args:
-            text: `<destination> <instruction>`.
+            text: ``<destination> <instruction>``.
             zone: The zone of the next agent; needed only if its name is in several.
             lifetime: Seconds until the job expires.
 
@@ -189,6 +200,7 @@ class Agent:
             ParseError: The text is not a command, or the portal rule forbids it.
             PeerNotFoundError: The next agent of the path is not configured here.
             RefusedError: The path does not begin here, or a limit is reached.
+
         """
         job = Job.parse(text, lifetime=lifetime, check_portal_rule=True, now=self.now())
         agents = job.destination.agents
@@ -198,34 +210,45 @@ class Agent:
             )
         return await self.peer(agents[1], zone).put_job(job)
 
-    async def ask(self, command: str, *, zone: str | None = None, lifetime: float | None = None) -> Any:
+    async def ask(
+        self,
+        command: str,
+        *,
+        zone: str | None = None,
+        lifetime: float | None = None,
+        expected: type[Any] | None = None,
+    ) -> Any:
         """Put a job, wait for it, and return the value of its result.
 
         Inside a handler the job expires no later than the handler's own job, and is deleted when the handler is cancelled.
 
         Args:
-            command: `<destination> <instruction>`; the path begins with this agent.
+            command: ``<destination> <instruction>``; the path begins with this agent.
             zone: The zone of the next agent. By default the zone of the handler's job, or else the only one that has a
                 peer of that name.
             lifetime: Seconds until the job expires. By default all that the handler's job has left, or two minutes
                 outside a handler.
+            expected: The type that the value must have, such as ``UserMapping``; any other is an error.
 
         Raises:
-            JobError: The job failed, expired or cannot be sent; `JobError.origin` is the agent where that happened.
+            JobError: The job failed, expired or cannot be sent, or its value is of a wrong type;
+                `JobError.origin` is the agent where that happened.
             ParseError: The command is not in the grammar.
+
         """
-        return await ask(self, command, zone=zone, lifetime=lifetime)
+        return await ask(self, command, zone=zone, lifetime=lifetime, expected=expected)
 
     def offer(self, names: Iterable[Peer]) -> None:
         """Answer to these names beside the agent's own, and to no others: it is then all these virtual agents.
 
-        Jobs that wait for one of them are run. The handler must have the attribute `hosts_virtual_agents`.
+        Jobs that wait for one of them are run. The handler must have the attribute ``hosts_virtual_agents``.
 
         Args:
             names: Names with zones.
 
         Raises:
             StateError: The handler does not host virtual agents.
+
         """
         self._executor.carry_out(self.exchange.offer(frozenset(names), self.now()))
 
@@ -288,6 +311,7 @@ class Agent:
             jobs=sum(map(len, self.exchange.boards.values())),
             refused=self._executor.refusals,
             dropped=self.peers.dropped(),
+            stalls=self.watchdog.stalls,
         )
 
     def refuse(self, peer: Peer, reason: str, message: str) -> None:
@@ -305,6 +329,7 @@ class Agent:
 
         Raises:
             ConfigError: The new peers contradict each other, or the agent does not listen and has clients now.
+
         """
         if not isinstance(self._service, PaddingtonService):
             raise ConfigError("This agent's transport cannot change its peers")
@@ -331,6 +356,7 @@ class Agent:
 
         Raises:
             StoreError: The results cannot be committed.
+
         """
         executor = self._executor
         if executor.is_restarting:
@@ -432,10 +458,10 @@ async def open_agent(
     clock: Callable[[], float] = time.time,
     on_notification: NotificationHandler | None = None,
 ) -> AsyncIterator[Agent]:
-    """Run an agent for as long as the `with` block lasts.
+    """Run an agent for as long as the ``with`` block lasts.
 
-    When the block ends normally the agent stops in order: running handlers get `limits.shutdown_seconds`, what is
-    queued gets `limits.flush_seconds`. When it ends by an exception or is cancelled, handlers are cancelled. Everything
+    When the block ends normally the agent stops in order: running handlers get ``limits.shutdown_seconds``, what is
+    queued gets ``limits.flush_seconds``. When it ends by an exception or is cancelled, handlers are cancelled. Everything
     has stopped when the block has been left.
 
     Args:
@@ -453,6 +479,7 @@ async def open_agent(
 
     Error handling: an exception in a handler becomes the job's error result, one in a connection ends that connection.
     Whatever the block raises, of whatever class, comes out as it was raised, not in a group.
+
     """
     if store is None:
         store = configured_store(config)

@@ -7,6 +7,7 @@ and threads that a handler starts inherit.
 
 from __future__ import annotations
 
+import logging
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from ..links.agent_peer import AgentPeer
     from .agent import Agent
+
+_log = logging.getLogger("templemeads.agent")
 
 MAX_DELETE_SECONDS: Final = 1.0
 """How long a cancelled question waits until the store has committed the deletion of its job. It is sent in any case."""
@@ -59,7 +62,14 @@ class asking:  # noqa: N801 - used like the functions of contextlib; a class, si
 _asking: Final[ContextVar[asking | None]] = ContextVar("templemeads_asking_job", default=None)
 
 
-async def ask(agent: Agent, command: str, *, zone: str | None = None, lifetime: float | None = None) -> Any:
+async def ask(
+    agent: Agent,
+    command: str,
+    *,
+    zone: str | None = None,
+    lifetime: float | None = None,
+    expected: type[Any] | None = None,
+) -> Any:
     """Put a job, wait for it and return its value (`Agent.ask`)."""
     bound = _asking.get()
     if bound is not None and bound.over:
@@ -76,7 +86,13 @@ async def ask(agent: Agent, command: str, *, zone: str | None = None, lifetime: 
     except trio.Cancelled:
         await _withdraw(peer, job)  # noqa: ASYNC102 - it is shielded and has a deadline of its own
         raise
-    return job.result()
+    if expected is None or job.error is not None:
+        return job.result()
+    try:
+        return job.result(expected)
+    except JobError as error:
+        _log.error("%s (job %s)", error, job.id)
+        raise JobError(str(error), kind=error.kind, origin=agent.name) from None
 
 
 def _within(job: Job, asking_job: Job, now: float, name: str, *, whole: bool) -> Job:

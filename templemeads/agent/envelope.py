@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import attrs
+import trio
 
 from ..errors import StateError
 from ..jobs.job import Job
@@ -67,6 +68,11 @@ class Envelope:
 
         """
         return self.agent.config
+
+    @property
+    def thread_limiter(self) -> trio.CapacityLimiter | None:
+        """How many threads plain `def` handlers of the agent use at once; None (trio's default) without an agent."""
+        return None if self._agent is None else self._agent.handler_threads
 
     async def progress(self, message: str | None = None) -> None:
         """Report to the job's sender how far the work is; a checkpoint.

@@ -32,6 +32,9 @@ JOBS_PER_LOOK: Final = 20
 MIN_ID_CHARACTERS: Final = 4
 """A job is found by the beginning of its id, from this length on."""
 
+PROTOCOL: Final = 1
+"""Version of the protocol; a request may name the version that it is written for."""
+
 MAX_LIFETIME: Final = 1e12
 
 
@@ -104,6 +107,10 @@ class Control:
             RefusedError: There is no such command, or the request does not fit it.
             TemplemeadsError, paddington.PaddingtonError: The command cannot be carried out.
         """
+        if (version := request.number("protocol", PROTOCOL, 0, 1e6)) != PROTOCOL:
+            raise RefusedError(
+                f"this agent speaks version {PROTOCOL} of the control protocol, not {version:g}"
+            )
         command = self._commands.get(request.text("do"))
         if command is None:
             raise RefusedError("this agent does not know that command: is it of another version?")
@@ -113,7 +120,10 @@ class Control:
 
     async def _status(self, request: Request, send: Send) -> Any:
         is_stale = self._reloader is not None and self._reloader.is_stale
-        return agent_view(self._agent, self._counts).to_json() | {"config_changed": is_stale}
+        return agent_view(self._agent, self._counts).to_json() | {
+            "config_changed": is_stale,
+            "protocol": PROTOCOL,
+        }
 
     async def _reload(self, request: Request, send: Send) -> Any:
         if self._reloader is None:
@@ -161,6 +171,12 @@ class Control:
         zone = request.optional_text("zone")
         lifetime = request.number("lifetime", DEFAULT_LIFETIME, 0, MAX_LIFETIME)
         is_waiting = request.flag("wait")
+        longest = self._agent.limits.lifetime_seconds
+        if lifetime > longest:
+            raise RefusedError(
+                f"a job lives at most {longest:g} s here: ask for less, or raise lifetime_seconds under [limits] in the "
+                "configuration of every agent on its path"
+            )
         job = await self._agent.submit(request.text("command"), zone=zone, lifetime=lifetime)
         peer = self._agent.peer(job.destination.agents[1], zone).peer
         if is_waiting:

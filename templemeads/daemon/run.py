@@ -79,7 +79,8 @@ async def run_agent(
                     opening.is_over = True
                     nursery.start_soon(_leave, agent, everything)
                     task_status.started(agent)
-                    await asked_to_stop.wait()
+                    with agent.watchdog.watching():
+                        await asked_to_stop.wait()
             finally:
                 nursery.cancel_scope.cancel(reason="the agent has stopped")
 

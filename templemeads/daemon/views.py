@@ -144,6 +144,7 @@ class AgentView:
         states: Jobs on all boards, by state in lower case.
         queued: Commands that wait for a connection.
         dropped: Control commands that found no room in the queue to a slow peer.
+        stalls: How often the event loop was blocked since the start.
         totals: Jobs that handlers of this agent have ended.
         put: Jobs that were put at this agent, and how they ended.
         job_ms: How long handlers ran.
@@ -169,6 +170,7 @@ class AgentView:
     states: Mapping[str, int]
     queued: int
     dropped: int
+    stalls: int
     totals: TotalsView
     put: PutCountsView
     job_ms: JobTimesView
@@ -212,6 +214,7 @@ def agent_view(agent: Agent, counts: PutCounts) -> AgentView:
         states={status.value.lower(): states[status.value.lower()] for status in Status},
         queued=agent.queued(),
         dropped=figures.dropped,
+        stalls=figures.stalls,
         totals=TotalsView(
             completed=own.total_completed,
             failed=own.total_failed,

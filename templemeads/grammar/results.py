@@ -220,6 +220,21 @@ def result_matches(annotation: Any, instruction: type[Instruction], *, also: tup
     return annotation is _class(promised) or (promised == "Date" and annotation is dt.date)
 
 
+def is_result_of(value: object, type_name: str | None, expected: Any) -> bool:
+    """Whether a decoded result is of a type, such as ``UserMapping`` or ``list[UserMapping]``."""
+    if typing.get_origin(expected) is None:
+        return isinstance(value, expected)
+    return type_name is not None and bool(result_class(type_name) == expected)
+
+
+def type_text(kind: object) -> str:
+    """Return a type as users write it: ``UserMapping``, ``list[UserMapping]``."""
+    if typing.get_args(kind):
+        arguments = ", ".join(type_text(each) for each in typing.get_args(kind))
+        return f"{type_text(typing.get_origin(kind))}[{arguments}]"
+    return kind.__name__ if isinstance(kind, type) else str(kind)
+
+
 def _inner(vec: str) -> str:
     return vec.removeprefix("Vec<").removesuffix(">")
 

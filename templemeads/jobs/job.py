@@ -10,18 +10,20 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol, TypeVar, cast, overload
 
 import attrs
 
 from ..errors import JobError, StateError
 from ..grammar import Command, Destination, Instruction, check_portal
-from ..grammar.results import decode_result, encode_result
+from ..grammar.results import NONE, decode_result, encode_result, is_result_of, type_text
 from ..grammar.text import slot_setter
 from ..text import printable, well_formed
 from . import job_json, transitions
 from .error_info import ErrorInfo, cut
 from .transitions import Status, Transition
+
+_Result = TypeVar("_Result")
 
 __all__ = ["DEFAULT_LIFETIME", "Job", "JobKeeper", "JobLookup", "JobTaker", "Status", "no_job", "printable"]
 
@@ -200,11 +202,20 @@ class Job:
         """Whether it is too late for a result (``now`` in seconds since 1970 UTC)."""
         return self.expires <= now
 
-    def result(self) -> Any:
+    @overload
+    def result(self) -> Any: ...
+
+    @overload
+    def result(self, expected: type[_Result]) -> _Result: ...
+
+    def result(self, expected: type[_Result] | None = None) -> _Result | Any:
         """Return the value of a finished job, or None while it is not finished or when it has no value.
 
+        Args:
+            expected: The type that the value must have, such as ``UserMapping`` or ``list[UserMapping]``.
+
         Raises:
-            JobError: The job failed; the message is the error's.
+            JobError: The job failed; the message is the error's. Or it has no value of the expected type.
             ParseError: The result is not what its type name says.
 
         """
@@ -214,9 +225,14 @@ class Job:
             raise JobError(
                 self.result_text or "The job failed without a message", kind=info.kind, origin=info.origin
             )
-        if self.status is not Status.COMPLETE:
-            return None
-        return decode_result(self.result_text, self.result_type)
+        value = decode_result(self.result_text, self.result_type) if self.status is Status.COMPLETE else None
+        if expected is not None and not is_result_of(value, self.result_type, expected):
+            found = f"a {printable(self.result_type or NONE, 60)}" if self.is_finished else "not there yet"
+            raise JobError(
+                f"The result of {{{printable(self.command, 200)}}} is {found}, not a {type_text(expected)}",
+                kind="invalid",
+            )
+        return value
 
     def __str__(self) -> str:
         """The job as a log line shows it: on one line, whatever its path is made of."""

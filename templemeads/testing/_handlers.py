@@ -4,7 +4,8 @@ What a handler may be asked is known: the grammar says it. What it must do with 
 
 1. It ends, and with an answer: it completes the job, fails it, or raises an error that says that it means to.
 2. The answer has the type that the instruction promises, and can be written and read again.
-3. Asked the same again it gives the same answer: after a crash an agent may be asked twice, and the sender must not see a
+3. It does not block the loop.
+4. Asked the same again it gives the same answer: after a crash an agent may be asked twice, and the sender must not see a
    difference.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import time
 from typing import TYPE_CHECKING
 
 import attrs
@@ -20,6 +22,7 @@ import trio.testing
 from hypothesis import HealthCheck, Phase, given, settings
 
 from ..agent.handlers import Handlers
+from ..agent.wall import WrongResultError
 from ..errors import JobError, ParseError, RefusedError
 from ..grammar import find_instruction, instructions
 from ..jobs.job import Job, Status
@@ -40,6 +43,10 @@ MIN_EXAMPLES = 5
 
 DEFAULT_PATIENCE = 3600.0
 """Seconds on the mock clock after which a handler counts as one that never ends."""
+
+
+MAX_BLOCK_SECONDS = 0.5
+"""Real seconds that a handler may go on without a checkpoint."""
 
 
 class HandlerError(AssertionError):
@@ -103,7 +110,11 @@ def check_handler(
 
 def _search(trial: _Trial, make: Callable[[], Handler], row: type[Instruction], examples: int) -> None:
     def try_one(envelope: Envelope) -> None:
-        trio.run(trial.of, make(), envelope, clock=trio.testing.MockClock(autojump_threshold=0))
+        handler = make()
+        # The mock clock would jump while a thread works.
+        in_thread = isinstance(handler, Handlers) and handler.runs_in_thread(row)
+        clock = None if in_thread else trio.testing.MockClock(autojump_threshold=0)
+        trio.run(trial.of, handler, envelope, clock=clock)
 
     # Hypothesis remembers failures by the name of the test.
     try_one.__name__ = f"check_handler_{row.keyword}"
@@ -128,6 +139,24 @@ class _Answer:
 
     def __str__(self) -> str:
         return f"{self.status.value}: {self.text} ({self.type_name})"
+
+
+class _StepTimer(trio.abc.Instrument):
+    """Measures the longest step of a task, in real seconds."""
+
+    def __init__(self) -> None:
+        self.longest = 0.0
+        self._since = time.perf_counter()  # the step under way began before
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self._since = time.perf_counter()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.end_step()
+
+    def end_step(self) -> None:
+        """Measure the step under way."""
+        self.longest = max(self.longest, time.perf_counter() - self._since)
 
 
 @attrs.frozen
@@ -157,10 +186,14 @@ class _Trial:
 
     async def _ask(self, handler: Handler, envelope: Envelope) -> _Answer:
         job = envelope.job
+        steps = _StepTimer()
+        trio.lowlevel.add_instrument(steps)
         with trio.move_on_after(self.patience) as scope:
             try:
                 returned: object = await handler(envelope)
                 result = returned if isinstance(returned, Job) else job.completed(returned)
+            except WrongResultError as error:
+                raise HandlerError(f"{job.command}\n{error}") from error
             except JobError as error:
                 result = job.errored(str(error), kind=error.kind, origin=error.origin)
             except self.answers as error:
@@ -174,6 +207,13 @@ class _Trial:
                     f"{job.command}\nThe handler raised {type(error).__name__}: {error}\n"
                     "If that is an answer, raise JobError instead, or list the class in may_raise."
                 ) from error
+        trio.lowlevel.remove_instrument(steps)
+        steps.end_step()
+        if steps.longest > MAX_BLOCK_SECONDS:
+            raise HandlerError(
+                f"{job.command}\nThe handler blocked the loop for {steps.longest:.1f} seconds: an agent can do nothing else "
+                "meanwhile. Await it with trio.run_process or trio.to_thread, or make the handler a plain 'def' function."
+            )
         if scope.cancelled_caught:
             raise HandlerError(f"{job.command}\nThe handler had not ended after {self.patience:g} seconds.")
         if result.id != job.id or not result.is_finished:

@@ -1,4 +1,5 @@
 import re
+import time
 from typing import Any
 
 import pytest
@@ -202,3 +203,28 @@ def test_an_object_with_an_async_call_is_a_handler() -> None:
             raise JobError("closed")
 
     check_handler(Portal(), only=[AddUser], **FEW)
+
+
+def test_a_handler_that_blocks_the_loop_is_found():
+    async def add_user(envelope, user):
+        time.sleep(0.6)  # noqa: ASYNC251 - that is what is to be found
+        return UserMapping(user, "fred", "proj")
+
+    with pytest.raises(HandlerError, match=r"blocked the loop for 0\.\d seconds"):
+        check_handler(table(add_user), examples=1)
+
+
+def test_a_plain_function_may_block():
+    def add_user(envelope, user):
+        envelope.progress("half")
+        return UserMapping(user, "fred", "proj")
+
+    check_handler(table(add_user), **FEW)
+
+
+def test_a_wrong_value_is_found():
+    async def add_user(envelope, user):
+        return "added"
+
+    with pytest.raises(HandlerError, match="returned a String, but add_user promises UserMapping"):
+        check_handler(table(add_user), **FEW)
