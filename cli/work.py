@@ -33,11 +33,20 @@ def status(app: App, *, as_json: bool) -> None:
     if as_json:
         print_json(found)
         return
+    if found.get("waiting"):
+        say(f"{found['type']} agent {found['agent']} (process {found['pid']}) waits to take over")
+        say(f"{found['leader'] or 'another process'} leads")
+        return
     stopping = ", stopping" if found["stopping"] else ""
     say(
         f"{found['type']} agent {found['agent']} (templemeads {found['version']}, process {found['pid']}{stopping})"
     )
     say(f"up {duration(found['up_seconds'])}, {size(found['memory_bytes'])}, called at {found['url']}")
+    store = found["store"]
+    if found["leader"] is not None:
+        say(f"{found['leader']} leads: this process, number {store['fence']} to do so")
+    if store["problem"] is not None:
+        warn(f"{store['waiting']} changes wait for the store: {store['problem']}")
     totals, put = found["totals"], found["put"]
     say(
         f"{found['jobs']} jobs on the boards, {found['handlers_running']} handlers running, "

@@ -32,6 +32,8 @@ _ROOT_TEXTS: Final = {
     "agent": f"What the agent is: {', '.join(f'`{each}`' for each in AgentType)}. Required.",
     "store": "Where boards are stored: `sqlite:///path/to/file` (`sqlite:////` before an absolute path), `memory:`, or a "
     "PostgreSQL URL. By default a file beside the configuration.",
+    "pair": "`true`: one of several processes with the same name, configuration and PostgreSQL store, of which one "
+    "leads and the others wait to take over. See [Pairs](durability.md#pairs).",
     "handler": "The handler, as `package.module:name` or as `file.py:name` beside the configuration.",
     "control": "Path of the control socket, at most 100 bytes long. By default beside the configuration, or under "
     "`$RUNTIME_DIRECTORY`.",
@@ -50,7 +52,7 @@ _HEAD: Final = """\
 
 An agent has one configuration file, in TOML, readable only by its owner because it holds keys. Commands write it: `init`,
 `client`, `server`, `encryption`, `secret`, `extra`. They keep comments and order. `config show` prints it without keys, and
-`config check` finds mistakes. Existing OpenPortal agents use the same file; they ignore the keys `store`, `handler`,
+`config check` finds mistakes. Existing OpenPortal agents use the same file; they ignore the keys `store`, `pair`, `handler`,
 `control` and `limits`, which are ours. Restart the agent to apply a change.
 
 ```toml

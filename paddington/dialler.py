@@ -71,6 +71,7 @@ class Dialler:
     last_failure: DialFailure | None = attrs.field(default=None, init=False)
     _backoff: Backoff = attrs.field(init=False)
     _began: Connection | None = attrs.field(default=None, init=False)
+    _turn: int = attrs.field(default=0, init=False)
     _logged: tuple[str, float] = attrs.field(default=("", 0.0), init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -80,17 +81,25 @@ class Dialler:
         """Keep a connection until the service closes."""
         while not self.host.closing:
             await self._wall()
+            self._turn = (self._turn + 1) % len(self.server.addresses)
             if self._began is not None:
                 # A server that accepts us and drops us at once must not be called in a tight loop.
                 if self._was_good(self._began):
                     self._backoff.reset()
                 self._began = None
                 self.failures, self.last_failure = 0, None
+            elif self._turn:
+                continue  # first try all its addresses
             pause = self._backoff.pause()
             if self.last_failure is not None:
                 self._log(self.last_failure, pause)
             with self.host.opening(pause + 1, "a pause"):
                 await trio.sleep(pause)
+
+    @property
+    def _url(self) -> str:
+        """The address whose turn it is."""
+        return self.server.addresses[self._turn]
 
     def _was_good(self, connection: Connection) -> bool:
         """Whether a connection brought a payload, or lasted as long as the pause that would follow it."""
@@ -112,9 +121,7 @@ class Dialler:
         if self._began is not None:
             return  # the connection has reported why it ended
         self.failures += 1
-        self.last_failure = DialFailure(
-            self.server.peer, self.server.url, explain(group), refused, self.failures
-        )
+        self.last_failure = DialFailure(self.server.peer, self._url, explain(group), refused, self.failures)
         if self.failed is not None:
             try:
                 self.failed(self.last_failure)
@@ -146,7 +153,7 @@ class Dialler:
 
     async def _open(self, nursery: trio.Nursery) -> tuple[Place, Connection] | None:
         """Do the handshake, after which nothing of it is held; None if the service closes."""
-        host, limits, url = self.host, self.host.limits, Url.parse(self.server.url)
+        host, limits, url = self.host, self.host.limits, Url.parse(self._url)
         begun: tuple[Place, Connection] | None = None
         with host.opening(limits.handshake_seconds, "the handshake") as opening:
             handshake = ClientHandshake(host.local, self.server, unix_seconds=host.unix_time())
@@ -213,7 +220,7 @@ class Dialler:
             limits=self.host.limits,
             refusals=self.host.refusals,
             dialled=True,
-            caller=self.server.url,
+            caller=self._url,
         )
         self._began = connection
         return place, connection

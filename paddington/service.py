@@ -326,15 +326,15 @@ async def _listen(host: Host) -> list[trio.abc.Listener[trio.abc.Stream]]:
 
 def _warn_of_bare_lines(config: ServiceConfig) -> None:
     """Security case F12: without TLS, names of headers, sizes and times of messages show on the way."""
-    for server in config.servers:
-        url = Url.parse(server.url) if server.url else None
-        if url is not None and not url.secure and not url.is_local:
+    for server, address in [(each, address) for each in config.servers for address in each.addresses]:
+        url = Url.parse(address)
+        if not url.secure and not url.is_local:
             logger.warning(
                 "%s: the connection to %s at %s has no TLS of its own. Payloads are encrypted anyway; "
                 "use wss:// to hide that the two talk",
                 config.name,
                 server.peer,
-                server.url,
+                address,
             )
 
 

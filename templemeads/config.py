@@ -1,8 +1,8 @@
 """The configuration of an agent: what it is, its service, and its options.
 
-On disk it is one TOML file with the keys `agent`, `[service]` and `[extras]` of existing agents, and five of ours
-that they ignore: `store`, `handler`, `control`, `healthcheck_ip` and `[limits]`. Source: the protocol page
-*configuration*, section 1.
+On disk it is one TOML file with the keys `agent`, `[service]` and `[extras]` of existing agents, and six of ours
+that they ignore: `store`, `pair`, `handler`, `control`, `healthcheck_ip` and `[limits]`. Source: the protocol
+page *configuration*, section 1.
 """
 
 from __future__ import annotations
@@ -53,6 +53,8 @@ class AgentConfig:
         agent_type: What it is.
         extras: Free options and encrypted secrets.
         store: Where its boards are: `sqlite:///path/to/file`, `postgresql://…`, or `memory:` (also None).
+        pair: Whether this is one of several processes with the same name, configuration and PostgreSQL store, of which one
+            leads and the others wait to take over.
         handler: The handler as `package.module:name` or `file.py:name`, for the command line.
         control: Path of the control socket, for the command line.
         healthcheck_ip: Address of the health endpoint, or None for loopback.
@@ -64,6 +66,7 @@ class AgentConfig:
     agent_type: AgentType = attrs.field(validator=attrs.validators.instance_of(AgentType))
     extras: dict[str, str] = attrs.field(factory=dict, kw_only=True, repr=False)
     store: str | None = attrs.field(default=None, kw_only=True)
+    pair: bool = attrs.field(default=False, kw_only=True, validator=attrs.validators.instance_of(bool))
     handler: str | None = attrs.field(default=None, kw_only=True)
     control: str | None = attrs.field(default=None, kw_only=True)
     healthcheck_ip: str | None = attrs.field(default=None, kw_only=True, validator=_check_ip)
@@ -159,6 +162,7 @@ class AgentConfig:
             AgentType(word),
             extras={} if extras is None else {key: extras.text(key) for key in extras.values},
             store=reader.optional_text("store"),
+            pair=reader.has("pair") and reader.boolean("pair"),
             handler=reader.optional_text("handler"),
             control=reader.optional_text("control"),
             healthcheck_ip=reader.optional_text("healthcheck_ip"),
@@ -171,6 +175,7 @@ class AgentConfig:
         return {
             "agent": self.agent_type.value,
             "store": self.store,
+            "pair": self.pair or None,
             "handler": self.handler,
             "control": self.control,
             "healthcheck_ip": self.healthcheck_ip,

@@ -28,6 +28,7 @@ from .text import quoted
 _ROOT_KEYS: Final = (
     "agent",
     "store",
+    "pair",
     "handler",
     "control",
     "healthcheck_ip",
@@ -40,7 +41,17 @@ _SERVICE_KEYS: Final = (
     "name", "url", "ip", "port", HEALTHCHECK_KEY, "proxy_header", "trusted_proxy", "servers", "clients", "encryption",
     "limits",
 )  # fmt: skip
-_SERVER_KEYS: Final = ("name", "url", "zone", "proxy", "type", "plain_salts", "inner_key", "outer_key")
+_SERVER_KEYS: Final = (
+    "name",
+    "url",
+    "zone",
+    "proxy",
+    "type",
+    "plain_salts",
+    "urls",
+    "inner_key",
+    "outer_key",
+)
 _CLIENT_KEYS: Final = ("name", "ip", "zone", "proxy", "type", "inner_key", "outer_key")
 _ROLE_KEYS: Final = ("quota_engines", "user_volumes", "project_volumes")
 
@@ -133,7 +144,7 @@ def advise(config: AgentConfig) -> list[str]:
 
 def _check_root(document: Mapping[str, Any], lines: _Lines) -> Iterator[Problem]:
     yield from _unknown(document, (*_ROOT_KEYS, *_ROLE_KEYS), lines, ())
-    for key in ("agent", "limits", "handler", "control", "healthcheck_ip"):
+    for key in ("agent", "limits", "handler", "control", "healthcheck_ip", "pair"):
         if key in document or key == "agent":
             part = {"agent": "Portal", "service": dict(_SOUND)} | {
                 key: document[key] for key in [key] if key in document

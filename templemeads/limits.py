@@ -96,6 +96,7 @@ class Limits:
         store_backlog: Changes that may wait for the store before links stop reading until it has caught up.
         store_patience_seconds: How long a commit is tried again while the store is locked by another process, full, or
             away; answers are late then. After that the agent stops.
+        lease_seconds: How long the leader of a pair may write nothing to the database before another process takes over.
         refusal_log_seconds: One peer's refusals of one kind are logged at most once in this time.
         portal_routes: Portal routes that one peer may tell in a zone; further ones are skipped.
         visited_names: Names in a ``HealthCheck``; a longer list is refused.
@@ -130,6 +131,7 @@ class Limits:
     queued_characters: int = _whole(8 * 2**20)
     store_backlog: int = _whole(10_000)
     store_patience_seconds: float = _seconds(60)
+    lease_seconds: float = _seconds(1.25)
     refusal_log_seconds: float = _seconds(60)
     portal_routes: int = _whole(256)
     visited_names: int = _whole(1_000)

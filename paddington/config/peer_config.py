@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import attrs
 
@@ -15,10 +15,21 @@ from .invite import Invite, check_key, check_type, check_url, read_key
 from .names import check_name, check_zone
 from .toml import TableReader
 
+MAX_FURTHER_URLS: Final = 8
+"""Addresses of one server beside its first."""
+
 
 def as_addresses(value: str | IPAddress | Addresses | None) -> Addresses | None:
     """Read addresses in whatever form a caller has them."""
     return value if value is None or isinstance(value, Addresses) else Addresses.parse(str(value))
+
+
+def _check_urls(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+        raise ConfigError('"urls" must be a list of addresses such as ["wss://second.example:8042"]')
+    if len(value) > MAX_FURTHER_URLS:
+        raise ConfigError(f'"urls" has {len(value)} addresses; at most {MAX_FURTHER_URLS} are allowed')
+    return tuple(check_url(each, None) for each in value)
 
 
 @attrs.frozen(kw_only=True)
@@ -95,6 +106,7 @@ class ServerConfig:
         proxy: Name of the relay to go through, or None.
         type: Its declared type of agent, in lower case, or None.
         plain_salts: Send salts as they are, which services before release 0.90 do not understand.
+        urls: Further addresses of the same service, normalised, tried in turn: for a pair of processes of which one leads.
     """
 
     name: str = attrs.field(converter=check_name)
@@ -105,12 +117,18 @@ class ServerConfig:
     proxy: str | None = attrs.field(default=None, converter=attrs.converters.optional(check_name))
     type: str | None = attrs.field(default=None, converter=check_type)
     plain_salts: bool = attrs.field(default=False, validator=attrs.validators.instance_of(bool))
+    urls: tuple[str, ...] = attrs.field(default=(), converter=_check_urls)
 
     def __attrs_post_init__(self) -> None:
         check_key(self.inner_key, "inner key")
         check_key(self.outer_key, "outer key")
         # The class is frozen, and the rule for the url looks at the proxy.
         object.__setattr__(self, "url", check_url(self.url, self.proxy))
+        if self.urls and not self.url:
+            raise ConfigError(
+                f"The server {quoted(self.name)} has further addresses (urls) but no url: one that is reached through a "
+                f"relay has neither"
+            )
 
     @classmethod
     def from_invite(cls, invite: Invite) -> Self:
@@ -130,6 +148,11 @@ class ServerConfig:
         """Its name and zone."""
         return Peer(self.name, self.zone)
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All its addresses, each once, in the order in which they are tried; empty if we reach it through a relay."""
+        return tuple(dict.fromkeys(filter(None, (self.url, *self.urls))))
+
     @classmethod
     def from_toml(cls, reader: TableReader) -> Self:
         """Read an entry of `[[service.servers]]`."""
@@ -145,6 +168,7 @@ class ServerConfig:
             proxy=proxy,
             type=reader.optional_text("type"),
             plain_salts=reader.has("plain_salts") and reader.boolean("plain_salts"),
+            urls=reader.convert("urls", _check_urls) if reader.has("urls") else (),
         )
 
     def to_toml(self) -> dict[str, Any]:  # Any: TOML values
@@ -152,6 +176,7 @@ class ServerConfig:
         return {
             "name": self.name,
             "url": self.url,
+            "urls": list(self.urls) or None,
             "zone": self.zone,
             "proxy": self.proxy,
             "type": self.type,

@@ -489,7 +489,7 @@ async def open_agent(
 
     """
     if store is None:
-        store = open_store(config.store, patience=config.limits.store_patience_seconds)
+        store = configured_store(config)
     if transport is None:
         transport = open_service
     try:
@@ -498,6 +498,24 @@ async def open_agent(
     except BaseExceptionGroup as group:
         _raise_store_error_of(group)
         raise
+
+
+def configured_store(config: AgentConfig, on_waiting: Callable[[str], None] | None = None) -> OpenStore:
+    """Return what opens the store that a configuration names.
+
+    Args:
+        config: The configuration.
+        on_waiting: Called with the name of the process that leads, while this one of a pair waits for its turn.
+
+    Raises:
+        ConfigError: It names no usable store.
+    """
+    return open_store(
+        config.store,
+        patience=config.limits.store_patience_seconds,
+        lease_seconds=config.limits.lease_seconds if config.pair else None,
+        on_waiting=on_waiting,
+    )
 
 
 def _raise_store_error_of(group: BaseExceptionGroup[BaseException]) -> None:

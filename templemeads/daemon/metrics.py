@@ -174,6 +174,11 @@ def _store_metrics(view: AgentView) -> Iterator[Metric]:
     yield _counter("store_commits", "Commits of the store.", (), [((), store.commits)])
     yield _counter("store_commit_seconds", "Time spent in commits.", (), [((), store.seconds)])
     yield _counter("store_changes", "Changes that the store has committed.", (), [((), store.changes)])
+    yield _gauge(
+        "store_problem", "Whether commits have to wait at the moment.", (), [((), store.problem is not None)]
+    )
+    if store.fence is not None:
+        yield _gauge("store_fence", "How often a process has begun to lead.", (), [((), store.fence)])
     yield _gauge("store_waiting", "Changes that the store has not committed yet.", (), [((), store.waiting)])
 
 

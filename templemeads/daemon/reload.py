@@ -20,7 +20,7 @@ _log = logging.getLogger("templemeads.reload")
 SERVICE_KEYS: Final = (
     "name", "url", "ip", "port", "healthcheck_port", "proxy_header", "trusted_proxy", "encryption", "limits",
 )  # fmt: skip
-ROOT_KEYS: Final = ("agent_type", "handler", "control", "healthcheck_ip", "limits")
+ROOT_KEYS: Final = ("agent_type", "pair", "handler", "control", "healthcheck_ip", "limits")
 
 
 @attrs.frozen(kw_only=True)

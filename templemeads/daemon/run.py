@@ -15,7 +15,7 @@ import trio
 
 from paddington import ConfigError, PaddingtonError
 
-from ..agent.agent import Agent, open_agent, refuse_every_job
+from ..agent.agent import Agent, configured_store, open_agent, refuse_every_job
 from ..agent.handlers import Handler
 from ..config import AgentConfig
 from ..errors import TemplemeadsError
@@ -24,6 +24,7 @@ from ..operations.notifications import NotificationHandler
 from ..operations.process import patient_collector
 from ..stores.store import OpenStore
 from .systemd import feed_watchdog, notify, watchdog_seconds
+from .waiting import Waiting
 
 if TYPE_CHECKING:
     from .counts import PutCounts
@@ -71,14 +72,31 @@ async def run_agent(
     ):
         async with trio.open_nursery() as nursery:
             asked_to_stop: trio.Event = await nursery.start(_listen, signals, everything, on_hangup)
+            opening = _Opening(everything)
+            nursery.start_soon(opening.give_up, asked_to_stop)
             try:
                 async with open_agent(config, handler, store=store, on_notification=on_notification) as agent:
+                    opening.is_over = True
                     nursery.start_soon(_leave, agent, everything)
                     task_status.started(agent)
                     with agent.watchdog.watching():
                         await asked_to_stop.wait()
             finally:
                 nursery.cancel_scope.cancel(reason="the agent has stopped")
+
+
+@attrs.define
+class _Opening:
+    """The time before an agent is up, which can be long: one of a pair waits for its turn."""
+
+    everything: trio.CancelScope
+    is_over: bool = False
+
+    async def give_up(self, asked_to_stop: trio.Event) -> None:
+        """End everything if the process is to stop before the agent is up."""
+        await asked_to_stop.wait()
+        if not self.is_over:
+            self.everything.cancel(reason="the process is to stop before the agent is up")
 
 
 async def _leave(agent: Agent, everything: trio.CancelScope) -> None:
@@ -136,24 +154,39 @@ class Daemon:
             StoreError, paddington.PaddingtonError: As for `open_agent`.
         """
         async with trio.open_nursery() as nursery:
+            waiting = Waiting(config) if config.pair else None
+            store = configured_store(config, None if waiting is None else waiting.take)
+            is_up = trio.Event()
             hangups, reload_asked = trio.open_memory_channel[None](1)
 
             def on_hangup() -> None:
                 with suppress(trio.WouldBlock):
                     hangups.send_nowait(None)
 
-            async def run_it(task_status: trio.TaskStatus[Agent]) -> None:
+            async def run_it(task_status: trio.TaskStatus[Agent | None]) -> None:
                 await run_agent(
                     config,
                     handler,
+                    store=store,
                     on_notification=self.on_notification,
                     on_hangup=on_hangup,
                     task_status=task_status,
                 )
                 notify("STOPPING=1")
+                if not is_up.is_set():
+                    task_status.started(None)  # it was to stop while it waited
                 nursery.cancel_scope.cancel(reason="the agent has stopped")
 
-            agent: Agent = await nursery.start(run_it)
+            if (seconds := watchdog_seconds()) is not None:
+                nursery.start_soon(feed_watchdog, seconds)
+            if waiting is not None:
+                nursery.start_soon(waiting.serve, self.socket)
+            agent: Agent | None = await nursery.start(run_it)
+            is_up.set()
+            if waiting is not None:
+                await waiting.stop()
+            if agent is None:
+                return 0
             agent.operations.recent_logs = self.recent_logs
             reloader = await self._surround(agent, nursery)
             nursery.start_soon(_reload_when_asked, reload_asked, reloader)
@@ -193,8 +226,6 @@ class Daemon:
             url = await nursery.start(partial(serve_endpoint, agent, ip, port, metrics, limits=http_limits))
             _log.info("serving health checks at %s/health", url)
         nursery.start_soon(monitor)
-        if (seconds := watchdog_seconds()) is not None:
-            nursery.start_soon(feed_watchdog, seconds)
         return reloader
 
 

@@ -21,6 +21,7 @@ from ..errors import JobError, ParseError
 from ..jobs.job import Job, Status
 from ..jobs.route import place_of
 from ..operations.health import HealthInfo, Reading, read_state
+from ..stores.lease import process_label
 from ..version import __version__
 from .counts import PutCounts, PutCountsView
 
@@ -63,12 +64,16 @@ class StoreView:
         commits: Commits.
         changes: Committed changes.
         seconds: Time spent in commits.
+        problem: Why commits have to wait at the moment, or None.
+        fence: How often a process has begun to lead with this store, or None where that is not counted.
     """
 
     waiting: int
     commits: int
     changes: int
     seconds: float
+    problem: str | None
+    fence: int | None
 
 
 @attrs.frozen(kw_only=True)
@@ -131,6 +136,8 @@ class AgentView:
         up_seconds: Seconds since the start.
         memory_bytes: Resident memory of the process.
         cpu_percent: Processor time of the process, as a share of one processor.
+        leader: For one of a pair, which process leads, as `host:pid`: this one, since the others have no agent. Otherwise
+            None.
         stopping: Whether it takes no more jobs because it is about to stop.
         handlers_running: Handlers that run now.
         handlers_waiting: Jobs that wait for a free handler.
@@ -156,6 +163,7 @@ class AgentView:
     up_seconds: int
     memory_bytes: int
     cpu_percent: float
+    leader: str | None
     stopping: bool
     handlers_running: int
     handlers_waiting: int
@@ -199,6 +207,7 @@ def agent_view(agent: Agent, counts: PutCounts) -> AgentView:
         up_seconds=own.uptime_seconds,
         memory_bytes=own.memory_bytes,
         cpu_percent=own.cpu_percent,
+        leader=process_label() if agent.config.pair else None,
         stopping=agent.is_stopping,
         handlers_running=figures.running,
         handlers_waiting=figures.waiting,
@@ -216,9 +225,7 @@ def agent_view(agent: Agent, counts: PutCounts) -> AgentView:
         put=counts.view(),
         job_ms=JobTimesView(median=own.job_time_median_ms, max=own.job_time_max_ms, count=own.job_time_count),
         refused=dict(refused),
-        store=StoreView(
-            waiting=store.waiting, commits=store.commits, changes=store.changes, seconds=store.seconds
-        ),
+        store=StoreView(**attrs.asdict(store)),
         peers=tuple(_peer_views(agent)),
     )
 

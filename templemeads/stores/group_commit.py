@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 from uuid import UUID
 
 import trio
@@ -49,8 +49,14 @@ class Engine(Protocol):
     is_remote: bool
     """Whether it can hang because of a network, so that `interrupt` is needed."""
 
+    renew_seconds: float
+    """After how many seconds without a commit to make an empty one, to show that we are alive; infinite for never."""
+
     number: int
     """How many commits it had when it was opened."""
+
+    fence: int | None
+    """How often a process has claimed the store (`lease`), or None if the engine does not count that."""
 
     def job_rows(self) -> Sequence[JobRow]:
         """Return the rows of all jobs.
@@ -79,6 +85,9 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Close it; called once, at the end."""
+
+
+AnyEngine = TypeVar("AnyEngine", bound=Engine)
 
 
 class GroupCommit:
@@ -176,6 +185,7 @@ class GroupCommit:
             changes=self._committed,
             seconds=self._seconds,
             problem=self._problem,
+            fence=self._engine.fence,
         )
 
     async def run(self) -> None:
@@ -185,14 +195,19 @@ class GroupCommit:
             StoreError: A commit failed.
         """
         while True:
-            await self._work.wait()
-            await self.commit()
+            with trio.move_on_after(self._engine.renew_seconds):
+                await self._work.wait()
+            await self.commit(renew=not self._work.is_set())
 
-    async def commit(self) -> None:
-        """Commit what has come so far; tries again for as long as the store's patience lasts."""
+    async def commit(self, *, renew: bool = False) -> None:
+        """Commit what has come so far; tries again for as long as the store's patience lasts.
+
+        Args:
+            renew: Whether to make an empty commit if nothing has come.
+        """
         changes, ticket = self._waiting, self._ticket
         self._waiting, self._work = [], trio.Event()
-        if not changes:
+        if not changes and not renew:
             return
         self._committing = ticket
         self._busy_since = started = trio.current_time()
@@ -212,9 +227,10 @@ class GroupCommit:
             raise self._failure from error
         finally:
             self._busy_since = math.inf
-        self._commits += 1
         self._number += 1
-        self._seconds += trio.current_time() - started
+        if changes:
+            self._commits += 1
+            self._seconds += trio.current_time() - started
         self._committed = ticket
         self._end_of_this.set()
 
@@ -267,17 +283,31 @@ class GroupCommit:
 
 
 @asynccontextmanager
-async def open_engine(connect: Callable[[], Engine], *, patience: float) -> AsyncIterator[BoardStore]:
+async def open_engine(
+    connect: Callable[[], AnyEngine],
+    *,
+    patience: float,
+    prepare: Callable[[AnyEngine], Awaitable[None]] | None = None,
+) -> AsyncIterator[BoardStore]:
     """Open an engine, and commit to it in a task until the `with` block ends.
 
     Args:
         connect: Opens the engine; called in a thread. If it raises `StoreBusyError`, it is called again.
         patience: Seconds for which a commit, and opening, is tried again after a failure that may pass.
+        prepare: Awaited with the open engine before anything is read from it.
 
     Raises:
         StoreError: The engine cannot be opened; or, from the `with` block, a commit failed.
     """
-    store = GroupCommit(await _connect_patiently(connect, patience), patience=patience)
+    engine = await _connect_patiently(connect, patience)
+    try:
+        if prepare is not None:
+            await prepare(engine)
+    except BaseException:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(engine.close)
+        raise
+    store = GroupCommit(engine, patience=patience)
     try:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(store.run)
@@ -289,7 +319,7 @@ async def open_engine(connect: Callable[[], Engine], *, patience: float) -> Asyn
             await store.close()
 
 
-async def _connect_patiently(connect: Callable[[], Engine], patience: float) -> Engine:
+async def _connect_patiently(connect: Callable[[], AnyEngine], patience: float) -> AnyEngine:
     deadline, pause = trio.current_time() + patience, FIRST_PAUSE_SECONDS
     while True:
         try:

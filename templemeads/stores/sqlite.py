@@ -7,6 +7,7 @@ corrupt a write-ahead log that two connections use. Other programs may read the 
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -93,6 +94,8 @@ class SqliteEngine:
 
     advice = "free space or repair the file"
     is_remote = False
+    renew_seconds = math.inf
+    fence: int | None = None
 
     def __init__(self, connection: sqlite3.Connection, lock: FileLock, agent: str, number: int) -> None:
         self.title = f"The store {lock.path}"

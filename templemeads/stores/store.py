@@ -82,6 +82,8 @@ class StoreStatistics:
         changes: Changes committed since the start.
         seconds: Time spent in commits since the start.
         problem: Why commits have to wait at the moment, or None.
+        fence: How often a process has begun to lead with this store, the present one included; None where that is not
+            counted.
     """
 
     waiting: int = 0
@@ -89,6 +91,7 @@ class StoreStatistics:
     changes: int = 0
     seconds: float = 0.0
     problem: str | None = None
+    fence: int | None = None
 
 
 class OpenStore(Protocol):

@@ -14,7 +14,16 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paddington import Connected, Disconnected, Limits, Received, ServiceConfig, TcpNetwork, open_service
+from paddington import (
+    ConfigError,
+    Connected,
+    Disconnected,
+    Limits,
+    Received,
+    ServiceConfig,
+    TcpNetwork,
+    open_service,
+)
 from paddington.backoff import Backoff
 from paddington.testing import MemoryNetwork
 
@@ -265,6 +274,39 @@ async def test_a_host_without_an_address_is_reported():
     with trio.fail_after(60):
         async with failing(config, None) as cluster:
             assert (await cluster.failures.receive()).reason.startswith("the host name has no address")
+
+
+async def test_the_addresses_of_a_server_are_tried_in_turn_without_a_pause_between_them(autojump_clock):
+    network = MemoryNetwork()
+    limits = Limits(dial_jitter=0, dial_first_seconds=4, dial_longest_seconds=4)
+    portal, config = introduce(client_limits=limits)
+    good = config.servers[0].url
+    bad = good.replace(str(PORT), "1")
+    config.servers = [attrs.evolve(config.servers[0], url=bad, urls=[bad, good])]
+    async with failing(config, network) as cluster:
+        for _ in range(2):
+            urls = [(await cluster.failures.receive()).url for _ in range(2)]
+            assert urls == [bad, good]
+        before = trio.current_time()
+        async with open_service(portal, network=network) as called:
+            assert isinstance(await anext(called.events), Connected)
+            assert trio.current_time() - before <= 4
+
+
+def test_further_addresses_are_normalised_bounded_and_need_a_first_one():
+    _, config = introduce()
+    server = config.servers[0]
+    assert attrs.evolve(server, urls=["https://second.example"]).urls == ("wss://second.example",)
+    assert attrs.evolve(server, urls=["ws://b:1"] * 8).addresses == (server.url, "ws://b:1/")
+    with pytest.raises(ConfigError, match="at most 8"):
+        attrs.evolve(server, urls=["ws://b:1"] * 9)
+    for wrong in ("ws://b:1", [1], ["nonsense"]):
+        with pytest.raises(ConfigError):
+            attrs.evolve(server, urls=wrong)
+    with pytest.raises(ConfigError, match="no url"):
+        attrs.evolve(server, url="", proxy="relay", urls=["ws://b:1"])
+    config.servers = [attrs.evolve(server, urls=["ws://b:1"])]
+    assert ServiceConfig.from_toml(config.to_toml()).servers[0].urls == ("ws://b:1/",)
 
 
 # TLS

@@ -54,6 +54,16 @@ def until_it_follows(standby, name):
         time.sleep(0.05)
 
 
+def until_it_asks_for_passwords(url):
+    while True:
+        try:
+            psycopg.connect(url).close()
+        except psycopg.OperationalError as error:
+            if "password" in str(error):
+                return
+        time.sleep(0.05)
+
+
 async def in_thread(function, *args):
     return await trio.to_thread.run_sync(function, *args)
 
@@ -65,6 +75,32 @@ async def test_a_store_is_named_by_a_url_and_agents_share_a_database(database):
             await store.wait_committed(store.write(writes(1, 3)))
     async with open_store(database)("cluster") as store:
         assert list(await store.load()) == writes(1, 3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"), [("user", "does not exist"), ("database", "does not exist"), ("password", "password")]
+)
+async def test_a_wrong_user_database_or_password_ends_the_start_at_once(
+    postgresql_server, database, wrong, words
+):
+    url = database.replace("/test_", "/no_") if wrong == "database" else database
+    if wrong == "user":
+        url = database.replace("tester@", "nobody@")
+    rules = postgresql_server.data / "pg_hba.conf"
+    before = rules.read_text()
+    try:
+        if wrong == "password":
+            await in_thread(postgresql_server.execute, "CREATE ROLE guest LOGIN PASSWORD 'right'")
+            rules.write_text("local all guest scram-sha-256\n" + before)
+            await in_thread(postgresql_server.execute, "SELECT pg_reload_conf()")
+            url = database.replace("tester@", "guest:wrong@")
+            await in_thread(until_it_asks_for_passwords, url)
+        with trio.fail_after(5), pytest.raises(StoreError, match=words):
+            async with open_postgresql_store("cluster", url=url, patience=60):
+                pytest.fail("it was opened")
+    finally:
+        rules.write_text(before)
+        await in_thread(postgresql_server.execute, "SELECT pg_reload_conf()")
 
 
 async def test_a_store_of_newer_software_is_refused(postgresql_server, database, open_it):
