@@ -127,6 +127,7 @@ async def open_narrow_chain(handler: Handler) -> AsyncIterator[tuple[Agent, Memo
     network, configs = MemoryNetwork(), chain_configs(("portal", "cluster"))
     for config in configs.values():
         config.service.limits = LINE
+        config.service.dense_framing = False
     transport = partial(open_service, network=network, unix_time=calendar)
     async with (
         open_agent(configs["portal"], transport=transport, clock=calendar) as portal,
