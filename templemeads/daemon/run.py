@@ -185,13 +185,12 @@ class Daemon:
             is_up.set()
             if waiting is not None:
                 await waiting.stop()
-            if agent is None:
-                return 0
-            agent.operations.recent_logs = self.recent_logs
-            reloader = await self._surround(agent, nursery)
-            nursery.start_soon(_reload_when_asked, reload_asked, reloader)
-            notify(f"READY=1\nSTATUS={agent.agent_type} agent {agent.name} is up")
-        return agent.operations.exit_status
+            if agent is not None:
+                agent.operations.recent_logs = self.recent_logs
+                reloader = await self._surround(agent, nursery)
+                nursery.start_soon(_reload_when_asked, reload_asked, reloader)
+                notify(f"READY=1\nSTATUS={agent.agent_type} agent {agent.name} is up")
+        return 0 if agent is None else agent.operations.exit_status
 
     async def _surround(self, agent: Agent, nursery: trio.Nursery) -> Reloader | None:
         # Imported here, since a program that only wants `run_agent` needs none of it

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import asynccontextmanager
+from functools import partial
 
 import attrs
 import psycopg
@@ -14,7 +15,8 @@ import pytest
 import trio
 
 from paddington import Limits as ConnectionLimits
-from templemeads import AgentConfig, Limits
+from paddington import ServiceConfig
+from templemeads import AgentConfig, AgentType, Limits
 from tests.processes.estate import PATIENCE, ROOT, Estate
 
 FIRST, SECOND = "127.0.0.1", "127.0.0.2"
@@ -186,3 +188,43 @@ async def test_the_leader_goes_on_when_the_database_restarts(tmp_path, database,
         await estate.wait_all_told()
         # Either may lead now, and exactly one does.
         assert up.is_set() == (estate.processes["cluster"].poll() is not None)
+
+
+async def test_the_command_line_says_who_leads_and_a_waiting_process_stops_when_asked(tmp_path, database):
+    def command(number, *words):
+        return [sys.executable, "-m", "cli", "-c", str(tmp_path / f"{number}.toml"), *words]
+
+    async def status(number, words):
+        with trio.fail_after(PATIENCE):
+            while True:
+                found = await trio.run_process(
+                    command(number, "status"), cwd=ROOT, capture_stdout=True, capture_stderr=True, check=False
+                )
+                if words in found.stdout:
+                    return
+                await trio.sleep(0.1)
+
+    async def start(nursery, number):
+        with (tmp_path / f"{number}.log").open("ab") as log:
+            run = partial(trio.run_process, command(number, "run"), cwd=ROOT, stderr=log, check=False)
+            return await nursery.start(run)
+
+    for number, address in enumerate((FIRST, SECOND)):
+        service = ServiceConfig.create("brics", url="ws://127.0.0.1:0", ip=address, port=0)
+        service.add_client("shared", FIRST)
+        AgentConfig(service, AgentType.PROVIDER, store=database, pair=True).save(tmp_path / f"{number}.toml")
+    async with trio.open_nursery() as nursery:
+        leader = await start(nursery, 0)
+        await status(0, f":{leader.pid} leads: this process, number 1 to do so".encode())
+        waiting = await start(nursery, 1)
+        await status(1, f":{leader.pid} leads".encode())
+        waiting.terminate()
+        assert await waiting.wait() == 0
+        waiting = await start(nursery, 1)
+        await status(1, b"waits to take over")
+        leader.terminate()
+        assert await leader.wait() == 0
+        await status(1, f":{waiting.pid} leads: this process, number 2 to do so".encode())
+        waiting.terminate()
+        assert await waiting.wait() == 0
+    assert "internal error" not in (tmp_path / "1.log").read_text()
